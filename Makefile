@@ -1,0 +1,61 @@
+# `make` lists the targets. The first one run creates .venv, which takes a minute or two.
+#
+#   make test VENV=path   uses an existing environment as it is, with composer installed in it
+#   make test ARGS="-k shapes"   hands arguments to pytest
+#   EXTRAS=dev,parity     installs more of the extras of pyproject.toml into .venv
+
+VENV ?= .venv
+PYTHON ?= python3
+EXTRAS ?= dev
+BIN := $(VENV)/bin
+# Errors are still printed; progress and notices are not.
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
+
+ifeq ($(VENV),.venv)
+READY := $(VENV)/.ready-$(EXTRAS)
+DOCS_READY := $(VENV)/.ready-docs
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format docs bench golden clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## from a spec to a running model, its source and its diagram
+	@$(BIN)/python examples/demo.py
+
+test: $(READY) ## run all tests
+	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+lint: $(READY) ## check format, style, types and the direction of imports
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## format the code and apply safe fixes
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(READY) $(DOCS_READY) ## build the site into docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+bench: $(READY) ## measure speed and memory
+	$(BIN)/python -m bench
+
+golden: $(READY) ## rewrite the golden files; review them with git diff
+	$(BIN)/python -m pytest -n 2 --update $(ARGS)
+
+clean: ## remove .venv and everything built
+	rm -rf .venv build dist docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# One stamp for each list of extras that is installed. torch comes first and by itself, at its
+# pinned version, so that nothing else chooses a build of it.
+$(VENV)/.ready-%: pyproject.toml constraints.txt
+	@echo "Installing $* into $(VENV) ..."
+	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install "$$(grep '^torch==' constraints.txt)" -c constraints.txt
+	@$(PIP) install -e ".[$*]" -c constraints.txt
+	@touch $@

@@ -1,0 +1,1 @@
+"""composer: a compiler from YAML specs to PyTorch models."""

@@ -1,0 +1,228 @@
+"""Multi-head attention within a sequence and from one into another."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import Self
+
+from composer.shapes import Axes, Size
+
+from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .options import Positive, PositiveNumber, Probability
+
+
+class _Heads(Component):
+    """What self- and cross-attention share: heads, their widths, and the four projections."""
+
+    role: ClassVar[Role] = "attention"
+    module: ClassVar[str] = "Attention"
+    optional: ClassVar[tuple[str, ...]] = ("weights",)
+
+    num_heads: Positive = Field(description="Number of query heads.")
+    num_kv_heads: Positive | None = Field(
+        default=None,
+        description="Key and value heads; fewer than num_heads is grouped-query attention, "
+        "1 is multi-query. Default: num_heads.",
+    )
+    head_dim: Positive | None = Field(
+        default=None, description="Width of a head. Default: d_model / num_heads."
+    )
+    bias: bool = Field(default=True, description="Whether the four projections have a bias.")
+    dropout: Probability = Field(default=0.0, description="Dropout on the attention weights.")
+    qk_scale: PositiveNumber | None = Field(
+        default=None, description="Factor of the scores. Default: head_dim^-0.5."
+    )
+    qk_norm: bool = Field(
+        default=False, description="RMS norm on each query and key head (Dehghani et al., 2023)."
+    )
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        made = super().complete(place)
+        heads, groups = made.num_heads, made.num_kv_heads or made.num_heads
+        if heads % groups:
+            raise OptionError(
+                "num_kv_heads",
+                f"num_heads {heads} is not a multiple of num_kv_heads {groups}",
+                _nearest_divisor("num_kv_heads", groups, heads),
+            )
+        width = place["d_model"]
+        if made.head_dim is None and isinstance(width, int):
+            if width % heads:
+                raise OptionError(
+                    "num_heads",
+                    f"d_model {width} is not a multiple of num_heads {heads}",
+                    _nearest_divisor("num_heads", heads, width) + ", or give head_dim",
+                )
+            made = made.model_copy(update={"head_dim": width // heads})
+        return made.model_copy(update={"num_kv_heads": groups})
+
+    def _projections(self, axes: Axes, memory_width: int) -> Tensors:
+        inner, groups = axes.num_heads * axes.head_dim, axes.num_kv_heads * axes.head_dim
+        shapes = {
+            "q": (inner, axes.d_model),
+            "k": (groups, memory_width),
+            "v": (groups, memory_width),
+            "o": (axes.d_model, inner),
+        }
+        tensors: Tensors = {}
+        for name, shape in shapes.items():
+            tensors[f"{name}.weight"] = shape
+            if self.bias:
+                tensors[f"{name}.bias"] = shape[:1]
+        if self.qk_norm:
+            tensors |= {f"{name}_norm.weight": (axes.head_dim,) for name in ("q", "k")}
+        return tensors
+
+    def _arguments(self, axes: Axes) -> dict[str, Any]:
+        grouped = self.num_kv_heads != self.num_heads
+        return {
+            "d_model": axes.d_model,
+            "num_heads": self.num_heads,
+            "head_dim": self.head_dim,
+            "num_kv_heads": self.num_kv_heads if grouped else None,
+            "bias": self.bias,
+            "dropout": self.dropout,
+            "scale": self.qk_scale,
+            "qk_norm": self.qk_norm,
+        }
+
+    def _flops(self, axes: Axes, source: Size, memory_width: int) -> Size:
+        inner, groups = axes.num_heads * axes.head_dim, axes.num_kv_heads * axes.head_dim
+        queries = 2 * axes.batch * axes.time * axes.d_model * inner
+        keys = 2 * axes.batch * source * memory_width * groups
+        scores = 2 * axes.batch * axes.num_heads * axes.time * source * axes.head_dim
+        return 2 * queries + 2 * keys + 2 * scores
+
+    def _detail(self) -> str:
+        heads = f"{self.num_heads} heads × {self.head_dim}"
+        if self.num_kv_heads == 1:
+            return heads + ", 1 KV head"
+        return heads if self.num_kv_heads == self.num_heads else f"{heads}, {self.num_kv_heads} KV"
+
+
+class Attention(_Heads):
+    """Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762).
+
+    Grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245) with fewer `num_kv_heads`,
+    a sliding window (Beltagy et al., 2020, arXiv:2004.05150) with `window`.
+    """
+
+    kind: Literal["attention"] = "attention"
+    slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
+    mixes_time: ClassVar[bool] = True
+    signature: ClassVar[str] = (
+        "x[batch time d_model] -> [batch time d_model], weights[batch num_heads time time]"
+    )
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"num_heads": 4},
+        {"num_heads": 4, "num_kv_heads": 2, "head_dim": 12, "bias": False, "causal": True},
+        {"num_heads": 4, "num_kv_heads": 1, "position": {"kind": "rope"}, "causal": True},
+        {"num_heads": 2, "window": 3, "causal": True, "qk_norm": True, "qk_scale": 0.25},
+        {"num_heads": 2, "window": 2, "dropout": 0.1},
+    )
+
+    causal: bool | None = Field(
+        default=None,
+        description="Whether a step sees only itself and earlier ones. Default: true in decoders.",
+    )
+    window: Positive | None = Field(
+        default=None,
+        description="Sliding window: the number of steps seen, the present one included; without "
+        "causality, the number to either side.",
+    )
+    position: Component | None = Field(
+        default=None,
+        description="Positions inside the attention, e.g. `rope`.",
+        json_schema_extra={"slot": "attention_position"},
+    )
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        made = super().complete(place)
+        return made.model_copy(update={"causal": bool(made.causal)})
+
+    def tensors(self, axes: Axes) -> Tensors:
+        return self._projections(axes, axes.d_model)
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return {**self._arguments(axes), "causal": self.causal}
+
+    def masks(self, axes: Axes) -> dict[str, Mask]:
+        return {"mask": Mask(causal=bool(self.causal), window=self.window)}
+
+    def tables(self, axes: Axes) -> dict[str, Placed]:
+        if self.position is None:
+            return {}
+        shape = (axes.batch, axes.time, axes.d_model)
+        return {"rope": place(self.position, {"x": shape}, head_dim=axes.head_dim)}
+
+    def flops(self, axes: Axes) -> Size:
+        return self._flops(axes, axes.time, axes.d_model)
+
+    def label(self, axes: Axes) -> Label:
+        notes = [self._detail()]
+        if self.window is not None:
+            notes.append(f"window {self.window}")
+        elif self.causal:
+            notes.append("causal")
+        if self.position is not None:
+            notes.append(self.position.label(axes).title)
+        return Label("Masked Self-Attention" if self.causal else "Self-Attention", ", ".join(notes))
+
+
+class CrossAttention(_Heads):
+    """Attention from a sequence into another one, whose width may differ (Vaswani et al., 2017)."""
+
+    kind: Literal["cross_attention"] = "cross_attention"
+    slots: ClassVar[tuple[str, ...]] = ("cross_attention", "module")
+    signature: ClassVar[str] = (
+        "x[batch time d_model], memory[batch source width]"
+        " -> [batch time d_model], weights[batch num_heads time source]"
+    )
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"num_heads": 4},
+        {"num_heads": 4, "num_kv_heads": 2, "bias": False},
+        {"num_heads": 4, "head_dim": 6, "qk_norm": True},
+    )
+    example_inputs = {"x": (2, 6, 32), "memory": (2, 5, 24)}
+
+    causal: bool = Field(
+        default=False,
+        description="Whether step t reads only the first t steps of what it attends to, which "
+        "must then be as long as its own sequence.",
+    )
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        made = super().complete(place)
+        if self.causal and place.get("time") != place.get("source"):
+            raise OptionError(
+                "causal",
+                f"a causal mask needs equal lengths, but {place.get('time')} steps read "
+                f"{place.get('source')}",
+                "leave out `causal`",
+            )
+        return made
+
+    def tensors(self, axes: Axes) -> Tensors:
+        return self._projections(axes, axes.width)
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        width = axes.width if axes.width != axes.d_model else None
+        return {**self._arguments(axes), "memory_width": width, "causal": self.causal}
+
+    def masks(self, axes: Axes) -> dict[str, Mask]:
+        return {"mask": Mask(causal=self.causal, over="memory")}
+
+    def flops(self, axes: Axes) -> Size:
+        return self._flops(axes, axes.source, axes.width)
+
+    def label(self, axes: Axes) -> Label:
+        return Label("Cross-Attention", self._detail())
+
+
+def _nearest_divisor(option: str, wanted: int, number: int) -> str:
+    divisors = [n for n in range(1, number + 1) if number % n == 0]
+    best = sorted(divisors, key=lambda n: (abs(n - wanted), -n))[:2]
+    return f"{option}: " + " or ".join(str(n) for n in sorted(best))

@@ -1,0 +1,279 @@
+"""What a component is: the torch-free half that says what people may write and what is true of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+from typing_extensions import Self
+
+from composer.shapes import Axes, Shape, ShapeError, Signature, Size
+
+Tensors = dict[str, tuple[int, ...]]
+Inputs = Mapping[str, "Shape | tuple[Shape, ...]"]
+Role = Literal[
+    "input", "embedding", "position", "norm", "attention", "feed_forward", "convolution",
+    "projection", "head", "resample", "operator", "combine", "gate",
+]  # fmt: skip
+
+SLOTS = {
+    "input": "under `inputs`",
+    "embed": "as the `embed` of a stack",
+    "position": "as the `position` of an embedding",
+    "attention_position": "as the `position` of an attention",
+    "norm": "as a `norm`",
+    "layer": "as a branch of a layer",
+    "cross_attention": "as a `cross_attention`",
+    "feed_forward": "as a `feed_forward`",
+    "attention": "as an `attention`",
+    "module": "under `modules`",
+    "head": "as the `head` of an output",
+    "combine": "as a `combine`",
+    "gate": "as a `gate`",
+    "read": "as the `read` of a cross connection",
+    "pool": "inside a head",
+    "initialization": "as the `initialization` of a model",
+}
+
+
+WIRING = {"name", "norm", "scale", "gate", "residual", "branches", "combine", "norms"}
+"""Keys that wire a branch into its layer; no component of a layer may have such an option."""
+
+
+class OptionError(Exception):
+    """An option whose value cannot hold in its place: which option, why, and what to write."""
+
+    def __init__(self, option: str, message: str, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.option, self.message, self.fix = option, message, fix
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """An argument that is emitted as the Python expression it names, e.g. `F.relu`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """What an attention may look at: the arguments of the mask that its stack makes for it."""
+
+    causal: bool = False
+    window: int | None = None
+    over: Literal["x", "memory", "padding"] = "x"
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """The two lines that a diagram writes into a component's box."""
+
+    title: str
+    detail: str = ""
+
+
+class Component(BaseModel):
+    """The base of every kind.
+
+    A subclass declares `kind`, its options as fields, a `signature` over named axes, and what is
+    true of it: tensors, cost, label. Its torch half is the class `module` in `composer.nn`, or in
+    the same file for a component of one's own.
+    """
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
+
+    kind: str
+
+    role: ClassVar[Role]
+    slots: ClassVar[tuple[str, ...]] = ("module",)
+    signature: ClassVar[str] = "x[batch time d_model] -> [batch time d_model]"
+    optional: ClassVar[tuple[str, ...]] = ()
+    many: ClassVar[bool] = False
+    module: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+    mixes_time: ClassVar[bool] = False
+    ends_mask: ClassVar[bool] = False
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
+    example_inputs: ClassVar[Inputs] = {"x": (2, 6, 32)}
+    parsed: ClassVar[Signature]
+
+    @property
+    def sees_future(self) -> bool:
+        """Whether step t of the result depends on later steps of the same sequence."""
+        return self.mixes_time and not getattr(self, "causal", False)
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: object) -> None:
+        """Adds the kind to the registry; a wrong declaration is a TypeError here, not later."""
+        super().__pydantic_init_subclass__(**kwargs)
+        default = cls.model_fields["kind"].default
+        if not isinstance(default, str):
+            return  # a base that several kinds share
+        _check_declaration(cls, default)
+        cls.parsed = Signature.parse(cls.signature)
+        cls.module = cls.module or "".join(word.title() for word in default.split("_"))
+        KINDS[default] = cls
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        """This component with the options that were left out taken from its place.
+
+        Raises OptionError where an option cannot hold there.
+        """
+        given = {
+            name: place[name]
+            for name in type(self).model_fields
+            if name in place and getattr(self, name) is None
+        }
+        return self.model_copy(update=given) if given else self
+
+    def infer(self, inputs: Inputs, place: Mapping[str, Any]) -> tuple[Self, Axes, dict[str, Shape]]:
+        """The completed component, the sizes of its axes, and the shape of each output.
+
+        Raises ShapeError for an input that it cannot take, OptionError for an option.
+        """
+        axes = self.parsed.bind(inputs)  # type: ignore[arg-type]  # one shape a port here
+        made = self.complete({**place, **axes})
+        options = {
+            name: value
+            for name in type(made).model_fields
+            if type(value := getattr(made, name)) is int and name not in axes
+        }
+        known = Axes({**axes, **options})
+        outputs = {port.name: tuple(known[a] for a in port.axes) for port in self.parsed.outputs}
+        return made, known, outputs
+
+    def tensors(self, axes: Axes) -> Tensors:
+        """Shapes of the parameters by name, those of `parts` not included."""
+        return {}
+
+    def parts(self, axes: Axes) -> dict[str, Placed]:
+        """Components inside this one, by the attribute that holds them."""
+        return {}
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        """What the torch half is constructed with, `parts` not included."""
+        return {}
+
+    def expression(self, inputs: Mapping[str, Any], axes: Axes) -> str | None:
+        """For a component without state: the Python expression that computes it."""
+        return None
+
+    def masks(self, axes: Axes) -> dict[str, Mask]:
+        """Masks that `forward` takes, by the argument's name."""
+        return {}
+
+    def tables(self, axes: Axes) -> dict[str, Placed]:
+        """Components that a whole stack computes once and hands to `forward`, e.g. rotary angles."""
+        return {}
+
+    def flops(self, axes: Axes) -> Size:
+        """Floating point operations of one forward pass as torch counts them (2 per multiply-add)."""
+        return 0
+
+    def label(self, axes: Axes) -> Label:
+        """What a diagram writes into this component's box."""
+        return Label(self.kind.replace("_", " ").title())
+
+
+KINDS: dict[str, type[Component]] = {}
+"""Every registered kind; filled as component classes are defined."""
+
+
+def _check_declaration(cls: type[Component], kind: str) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", kind):
+        msg = f"kind {kind!r} of {cls.__name__} is not snake_case"
+        raise TypeError(msg)
+    known = KINDS.get(kind)
+    if known is not None and known.__qualname__ != cls.__qualname__:
+        msg = f"kind {kind!r} is declared by {known.__module__}.{known.__qualname__} already"
+        raise TypeError(msg)
+    if not hasattr(cls, "role"):
+        msg = f"{cls.__name__} declares no role"
+        raise TypeError(msg)
+    if "layer" in cls.slots and (taken := WIRING & set(cls.model_fields)):
+        msg = f"options {sorted(taken)} of {cls.__name__} have another meaning in a layer"
+        raise TypeError(msg)
+    unknown = set(cls.slots) - set(SLOTS)
+    if unknown:
+        msg = f"{cls.__name__} has unknown slots {sorted(unknown)}"
+        raise TypeError(msg)
+
+
+@dataclass(frozen=True)
+class Placed:
+    """A component in its place: completed, with the sizes of its axes and its outputs' shapes."""
+
+    component: Component
+    axes: Axes
+    outputs: dict[str, Shape] = field(hash=False)
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the main output."""
+        return next(iter(self.outputs.values()))
+
+    @cached_property
+    def parts(self) -> dict[str, Placed]:
+        """Components inside this one."""
+        return self.component.parts(self.axes)
+
+    @cached_property
+    def tensors(self) -> Tensors:
+        """Every parameter, with the names of the parts before theirs."""
+        own = self.component.tensors(self.axes)
+        inner = {
+            f"{name}.{tensor}": shape
+            for name, part in self.parts.items()
+            for tensor, shape in part.tensors.items()
+        }
+        return {**own, **inner}
+
+    @property
+    def parameters(self) -> int:
+        """Number of parameters, sharing not considered."""
+        return sum(prod(shape) for shape in self.tensors.values())
+
+    def flops(self) -> Size:
+        """Floating point operations of one forward pass, parts included."""
+        total = self.component.flops(self.axes)
+        for part in self.parts.values():
+            total = total + part.flops()
+        return total
+
+
+def place(component: Component, inputs: Inputs, **given: object) -> Placed:
+    """Puts a component where it gets `inputs`; `given` fills options that were left out.
+
+    Raises ShapeError or OptionError, and OptionError where a parameter's size stays unknown.
+    """
+    wanted = {port.name for port in component.parsed.inputs}
+    shapes = {port: shape for port, shape in inputs.items() if port in wanted or component.many}
+    made, axes, outputs = component.infer(shapes, given)
+    placed = Placed(made, axes, outputs)
+    for name, shape in placed.tensors.items():
+        if not all(isinstance(size, int) for size in shape):
+            first = next(iter(shapes))
+            raise ShapeError(first, "a known width", _main(shapes[first]), f"'{name}' depends on it")
+    return placed
+
+
+def _main(shape: Shape | tuple[Shape, ...]) -> Shape:
+    return shape[0] if shape and isinstance(shape[0], tuple) else shape  # type: ignore[return-value]
+
+
+def component_class(kind: str) -> type[Component] | None:
+    """The component registered under `kind`."""
+    return KINDS.get(kind)
+
+
+def kinds_for(slot: str) -> list[str]:
+    """Kinds that may stand in a slot, in alphabetical order."""
+    return sorted(kind for kind, cls in KINDS.items() if slot in cls.slots)
+
+
+ComponentMaker = Callable[[Mapping[str, Any]], Component]

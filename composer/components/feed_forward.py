@@ -1,0 +1,127 @@
+"""Feed-forward networks, plain and gated, and the activations they may use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import Self
+
+from composer.shapes import Axes, Size
+
+from .component import Component, Label, Name, Role, Tensors
+from .options import Positive, Probability
+
+Activation = Literal[
+    "gelu", "gelu_tanh", "quick_gelu", "relu", "relu_squared", "silu", "tanh", "sigmoid", "elu"
+]
+ACTIVATIONS: dict[str, str] = {
+    "gelu": "F.gelu",
+    "gelu_tanh": "gelu_tanh",
+    "quick_gelu": "quick_gelu",
+    "relu": "F.relu",
+    "relu_squared": "relu_squared",
+    "silu": "F.silu",
+    "tanh": "torch.tanh",
+    "sigmoid": "torch.sigmoid",
+    "elu": "F.elu",
+}
+TITLES = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "relu": "ReLU", "silu": "SiLU", "elu": "ELU"}
+
+
+class _FeedForward(Component):
+    """What plain and gated feed-forward share."""
+
+    role: ClassVar[Role] = "feed_forward"
+    slots: ClassVar[tuple[str, ...]] = ("feed_forward", "layer", "module")
+
+    d_ff: Positive | None = Field(
+        default=None, description="Width between the linear maps. Default: 4 * d_model."
+    )
+    multiple_of: Positive = Field(default=1, description="d_ff is rounded up to a multiple of this.")
+    bias: bool = Field(default=True, description="Whether the linear maps have a bias.")
+    dropout: Probability = Field(default=0.0, description="Dropout after the activation.")
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        made = super().complete(place)
+        width = 4 * place["d_model"] if made.d_ff is None else made.d_ff
+        if isinstance(width, int):
+            width = -(-width // made.multiple_of) * made.multiple_of
+            made = made.model_copy(update={"d_ff": width})
+        return made
+
+    def _arguments(self, axes: Axes, activation: str) -> dict[str, Any]:
+        return {
+            "d_model": axes.d_model,
+            "d_ff": axes.d_ff,
+            "activation": Name(ACTIVATIONS[activation]),
+            "bias": self.bias,
+            "dropout": self.dropout,
+        }
+
+    def _linears(self, axes: Axes, *widening: str) -> Tensors:
+        tensors: Tensors = {}
+        for name in widening:
+            tensors[f"{name}.weight"] = (axes.d_ff, axes.d_model)
+            if self.bias:
+                tensors[f"{name}.bias"] = (axes.d_ff,)
+        tensors["down.weight"] = (axes.d_model, axes.d_ff)
+        if self.bias:
+            tensors["down.bias"] = (axes.d_model,)
+        return tensors
+
+
+class FeedForward(_FeedForward):
+    """Position-wise feed-forward: linear, activation, linear (Vaswani et al., 2017)."""
+
+    kind: Literal["feed_forward"] = "feed_forward"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {"d_ff": 48, "activation": "relu", "bias": False},
+        {"d_ff": 40, "activation": "gelu_tanh", "dropout": 0.1},
+        {"activation": "quick_gelu"},
+        {"activation": "relu_squared", "d_ff": 50, "multiple_of": 16},
+    )
+
+    activation: Activation = Field(default="gelu", description="Between the two linear maps.")
+
+    def tensors(self, axes: Axes) -> Tensors:
+        return self._linears(axes, "up")
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return self._arguments(axes, self.activation)
+
+    def flops(self, axes: Axes) -> Size:
+        return 4 * axes.batch * axes.time * axes.d_model * axes.d_ff
+
+    def label(self, axes: Axes) -> Label:
+        title = TITLES.get(self.activation, self.activation)
+        return Label("Feed-Forward", f"{axes.d_model} → {axes.d_ff} → {axes.d_model}, {title}")
+
+
+class Glu(_FeedForward):
+    """Gated feed-forward: down(activation(gate(x)) * up(x)) (Shazeer, 2020, arXiv:2002.05202)."""
+
+    kind: Literal["glu"] = "glu"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {"d_ff": 48, "activation": "gelu", "bias": False},
+        {"d_ff": 40, "dropout": 0.1},
+    )
+
+    activation: Activation = Field(default="silu", description="Of the gate; silu is SwiGLU.")
+
+    def tensors(self, axes: Axes) -> Tensors:
+        return self._linears(axes, "gate", "up")
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return self._arguments(axes, self.activation)
+
+    def flops(self, axes: Axes) -> Size:
+        return 6 * axes.batch * axes.time * axes.d_model * axes.d_ff
+
+    def label(self, axes: Axes) -> Label:
+        names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}
+        title = names.get(self.activation, f"{self.activation} GLU")
+        return Label("Feed-Forward", f"{axes.d_model} → {axes.d_ff} → {axes.d_model}, {title}")

@@ -1,0 +1,29 @@
+"""Gates of a branch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from composer.shapes import Axes
+
+from .component import Component, Label, Role, Tensors
+
+
+class Tanh(Component):
+    """The tanh of one learned number, zero at first, so that a new branch changes nothing.
+
+    As in Flamingo (Alayrac et al., 2022, arXiv:2204.14198).
+    """
+
+    kind: Literal["tanh"] = "tanh"
+    role: ClassVar[Role] = "gate"
+    slots: ClassVar[tuple[str, ...]] = ("gate",)
+    module: ClassVar[str] = "TanhGate"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
+
+    def tensors(self, axes: Axes) -> Tensors:
+        return {"weight": (1,)}
+
+    def label(self, axes: Axes) -> Label:
+        return Label("tanh gate")

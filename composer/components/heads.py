@@ -1,0 +1,127 @@
+"""Heads: from states to what a model predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from composer.shapes import Axes, Size
+
+from .component import Component, Label, Mask, Placed, Role, Tensors, place
+from .modules import Pool
+from .options import Positive, PositiveNumber
+
+
+class Lm(Component):
+    """Scores of each token of the vocabulary at each step."""
+
+    kind: Literal["lm"] = "lm"
+    role: ClassVar[Role] = "projection"
+    slots: ClassVar[tuple[str, ...]] = ("head", "module")
+    signature: ClassVar[str] = "x[batch time d_model] -> [batch time vocab_size]"
+    module: ClassVar[str] = "LmHead"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"vocab_size": 50},
+        {"vocab_size": 50, "bias": True, "scale": 0.5, "softcap": 30},
+    )
+
+    vocab_size: Positive | None = Field(
+        default=None, description="Number of tokens. Default: that of the decoder's input."
+    )
+    bias: bool = Field(default=False, description="Whether a learned offset is added.")
+    scale: PositiveNumber = Field(default=1.0, description="Factor of the scores.")
+    softcap: PositiveNumber | None = Field(
+        default=None, description="Scores are bent to stay within this (tanh), as in Gemma 2."
+    )
+
+    def tensors(self, axes: Axes) -> Tensors:
+        tensors: Tensors = {"head.weight": (axes.vocab_size, axes.d_model)}
+        return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias else tensors
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return {
+            "d_model": axes.d_model,
+            "vocab_size": axes.vocab_size,
+            "bias": self.bias,
+            "scale": self.scale,
+            "softcap": self.softcap,
+        }
+
+    def flops(self, axes: Axes) -> Size:
+        return 2 * axes.batch * axes.time * axes.d_model * axes.vocab_size
+
+    def label(self, axes: Axes) -> Label:
+        return Label("Linear", f"{axes.d_model} → {axes.vocab_size:,}".replace(",", " "))
+
+
+class Linear(Component):
+    """A linear map of each step."""
+
+    kind: Literal["linear"] = "linear"
+    role: ClassVar[Role] = "projection"
+    slots: ClassVar[tuple[str, ...]] = ("head", "module")
+    signature: ClassVar[str] = "x[batch time d_model] -> [batch time out_features]"
+    module: ClassVar[str] = "LinearHead"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"out_features": 7},
+        {"out_features": 7, "bias": False},
+    )
+
+    out_features: Positive = Field(description="Width of the result.")
+    bias: bool = Field(default=True, description="Whether a learned offset is added.")
+
+    def tensors(self, axes: Axes) -> Tensors:
+        tensors: Tensors = {"head.weight": (axes.out_features, axes.d_model)}
+        return {**tensors, "head.bias": (axes.out_features,)} if self.bias else tensors
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return {"d_model": axes.d_model, "out_features": axes.out_features, "bias": self.bias}
+
+    def flops(self, axes: Axes) -> Size:
+        return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
+
+    def label(self, axes: Axes) -> Label:
+        return Label("Linear", f"{axes.d_model} → {axes.out_features}")
+
+
+class Classification(Component):
+    """Scores of each class for a whole sequence, from its pooled state."""
+
+    kind: Literal["classification"] = "classification"
+    role: ClassVar[Role] = "projection"
+    slots: ClassVar[tuple[str, ...]] = ("head", "module")
+    signature: ClassVar[str] = "x[batch time d_model] -> [batch num_classes]"
+    module: ClassVar[str] = "ClassificationHead"
+    mixes_time: ClassVar[bool] = True
+    ends_mask: ClassVar[bool] = True
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"num_classes": 5},
+        {"num_classes": 5, "pool": "first", "bias": False},
+    )
+
+    num_classes: Positive = Field(description="Number of classes.")
+    pool: Literal["mean", "max", "first", "last"] = Field(
+        default="mean", description="What stands for the sequence: a mean, a maximum, or one step."
+    )
+    bias: bool = Field(default=True, description="Whether a learned offset is added.")
+
+    def tensors(self, axes: Axes) -> Tensors:
+        tensors: Tensors = {"head.weight": (axes.num_classes, axes.d_model)}
+        return {**tensors, "head.bias": (axes.num_classes,)} if self.bias else tensors
+
+    def parts(self, axes: Axes) -> dict[str, Placed]:
+        return {"pool": place(Pool(by=self.pool), {"x": (axes.batch, axes.time, axes.d_model)})}
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return {"d_model": axes.d_model, "num_classes": axes.num_classes, "bias": self.bias}
+
+    def masks(self, axes: Axes) -> dict[str, Mask]:
+        return Pool(by=self.pool).masks(axes)
+
+    def flops(self, axes: Axes) -> Size:
+        return 2 * axes.batch * axes.d_model * axes.num_classes
+
+    def label(self, axes: Axes) -> Label:
+        return Label(f"{self.pool.title()} Pool, Linear", f"{axes.d_model} → {axes.num_classes} classes")

@@ -1,0 +1,1 @@
+"""From a checked spec to a graph: names resolved, connections laid, shapes inferred."""

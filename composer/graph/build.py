@@ -1,0 +1,31 @@
+"""From spec to graph: resolve, infer, share, in this order; each stage reports all it finds."""
+
+from __future__ import annotations
+
+from composer.components.component import place
+from composer.diagnostics import Problems
+from composer.language.spec import ModelSpec
+
+from .graph import Graph
+from .infer import infer
+from .resolve import resolve
+from .sharing import share
+
+
+def build_graph(spec: ModelSpec) -> Graph:
+    """The graph of a checked spec.
+
+    Raises SpecError with every problem of the first stage that has any.
+    """
+    problems = Problems()
+    wires = resolve(spec, problems)
+    problems.raise_if_any()
+    assert wires is not None
+    placing = infer(wires, problems)
+    problems.raise_if_any()
+    shared = share(spec, placing.parts, problems)
+    problems.raise_if_any()
+    return Graph(
+        spec.name, spec.title, spec.description, spec.cite, shared.parts, placing.values,
+        shared.shares, shared.aliases, place(spec.initialization.component, {}), spec.tree.span.file,
+    )  # fmt: skip

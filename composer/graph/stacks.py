@@ -1,0 +1,510 @@
+"""Stacks: their layers are put together from types, cross connections and skips."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+from composer.components.combine import Concat, Weighted
+from composer.components.component import Component
+from composer.components.embedding import SequenceEmbedding, TokenEmbedding
+from composer.components.inputs import Tokens
+from composer.components.modules import Project
+from composer.diagnostics import Note, Span
+from composer.language.document import Mapping as MappingTree
+from composer.language.document import value_span
+from composer.language.spec import BranchSpec, CrossSpec, LayerSpec, StackSpec, Wiring, Written
+from composer.shapes import Shape, show
+
+from .graph import Body, Branch, Input, Layer, LayerKind, Memory, Node, Skip, Stack, State, Value
+from .infer import Placing, Sees, merge_sees, placed_norm
+from .resolve import CrossUnit, SkipUnit
+
+
+def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
+    """The stack with all of its layers, or None with the reasons as problems."""
+    (source,) = placing.wires.sources[spec.name]["x"]
+    value = placing.value(source)
+    if value is None:
+        return None
+    before = len(placing.problems)
+    embed, shape = _embedded(spec, source, value, placing)
+    if shape is None:
+        return None
+    builder = _Builder(spec, shape, placing)
+    layers = builder.layers()
+    final = None
+    if spec.final_norm is not None:
+        final = placed_norm(spec.final_norm, "norm", shape, f"'{spec.name}'", placing)
+    if len(placing.problems) > before:
+        return None
+    causal = not any(
+        body.node.component.sees_future
+        for kind in {id(layer.kind): layer.kind for layer in layers}.values()
+        for branch in kind.branches
+        for body in branch.bodies
+    )
+    sees = _sees(spec, value, causal, builder, placing)
+    _weights_values(spec.name, layers, placing)
+    return Stack(
+        spec.name, spec.role, source, spec.d_model, causal, embed, layers, final,
+        tuple(builder.memories.values()), tuple(range(len(layers))), Value(shape, value.mask, sees),
+        spec.span, placing.wires.lockstep.get(spec.name, ()), spec.layer_types,
+    )  # fmt: skip
+
+
+def _embedded(
+    spec: StackSpec, source: State, value: Value, placing: Placing
+) -> tuple[Node | None, Shape | None]:
+    """The embedding, if there is one, and the shape of the states."""
+    owner = f"'{spec.name}'"
+    part = placing.parts.get(source.part)
+    tokens = part.node.component if isinstance(part, Input) else None
+    given = {"d_model": spec.d_model, "dropout": spec.dropout}
+    if isinstance(tokens, Tokens):
+        component: Component = TokenEmbedding()
+        tree = MappingTree({}, spec.span)
+        if spec.embed is not None:
+            component, tree = spec.embed.component, spec.embed.tree  # type: ignore[assignment]
+            if isinstance(component, SequenceEmbedding):
+                component = TokenEmbedding(
+                    position=component.position, norm=component.norm, dropout=component.dropout
+                )
+        node = placing.put(
+            "embed", Written(component, tree), {"tokens": value.shape}, owner, tree.span,
+            {"tokens": (source,)}, **given, vocab_size=tokens.vocab_size,
+        )  # fmt: skip
+        return node, None if node is None else node.placed.shape
+    if len(value.shape) != 3 or value.shape[2] != spec.d_model:  # noqa: PLR2004 - batch, time, width
+        placing.problems.add(
+            "S201", f"{owner} wants [batch time {spec.d_model}] but gets {show(value.shape)}",
+            value_span(spec.tree, ("from",)),
+            [Note(f"'{source.part}' makes {show(value.shape)}", placing.span_of(source.part))],
+            f"put a module between: {{kind: project, from: {source.part}, d_model: {spec.d_model}}}",
+        )  # fmt: skip
+        return None, None
+    if spec.embed is None:
+        return None, value.shape
+    if isinstance(spec.embed.component, TokenEmbedding):
+        placing.problems.add(
+            "C115", f"{owner} embeds tokens, but '{source.part}' is vectors already", spec.embed.tree.span,
+            fix="leave out vocab_size, d_model and scale",
+        )  # fmt: skip
+        return None, None
+    node = placing.put("embed", spec.embed, {"x": value.shape}, owner, spec.embed.tree.span, **given)
+    return node, value.shape
+
+
+def _sees(
+    spec: StackSpec, value: Value, causal: bool, builder: _Builder, placing: Placing
+) -> Sees:
+    """What the states depend on; a causal stack must not see what its input hides."""
+    sees: Sees = {}
+    merge_sees(sees, value.sees if causal else dict.fromkeys(value.sees, "all"))
+    past = [name for name, how in sees.items() if how == "past"]
+    for span, state, aligned in builder.outside():
+        read = _seen(state, builder, placing)
+        more = read if aligned and causal else dict.fromkeys(read, "all")
+        for name in past:
+            if causal and more.get(name) == "all":
+                _report_leak(spec, state.part, name, span, placing)
+        merge_sees(sees, more)
+    return sees
+
+
+def _seen(state: State, builder: _Builder, placing: Placing) -> Mapping[str, str]:
+    value = placing.value(state)
+    if value is not None:
+        return value.sees
+    if state.part == builder.spec.name:
+        return {}
+    (source,) = placing.wires.sources[state.part]["x"]  # a stack in step that is not built yet
+    read = placing.value(source)
+    return {} if read is None else read.sees
+
+
+def _report_leak(spec: StackSpec, part: str, name: str, span: Span, placing: Placing) -> None:
+    placing.problems.add(
+        "G208", f"'{spec.name}' is causal over '{name}' but reads '{part}', which shows it all of '{name}'",
+        span, [Note(f"'{part}' is written here", placing.span_of(part))],
+        "let them read different inputs, say `causal: true` where lengths are equal, "
+        "or make the stack an encoder",
+    )  # fmt: skip
+
+
+def _weights_values(name: str, layers: tuple[Layer, ...], placing: Placing) -> None:
+    """Shapes of the attention weights that are read from outside."""
+    for number, branch in placing.wires.weights.get(name, []):
+        assert number is not None
+        for found in layers[number].kind.branches:
+            for body in found.bodies:
+                if body.node.name == branch:
+                    shape = body.node.placed.outputs["weights"]
+                    placing.values[State(name, number, "weights", branch)] = Value(shape)
+
+
+class _Builder:
+    """Puts together the layers of one stack; equal layers become one kind."""
+
+    def __init__(self, spec: StackSpec, shape: Shape, placing: Placing) -> None:
+        self.spec, self.shape, self.placing = spec, shape, placing
+        self.crosses = placing.wires.crosses.get(spec.name, [])
+        self.skips = placing.wires.skips.get(spec.name, [])
+        self.memories: dict[str, Memory] = {}
+        self.kinds: dict[object, LayerKind | None] = {}
+        self.owner = f"'{spec.name}'"
+        self._check_weights()
+
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers, in order."""
+        made = []
+        wanted: dict[int | None, list[str]] = {}
+        for number, branch in self.placing.wires.weights.get(self.spec.name, []):
+            wanted.setdefault(number, []).append(branch)
+        for number in range(self.spec.num_layers):
+            type_ = self.spec.layer_types[number % len(self.spec.layer_types)]
+            crosses = tuple(i for i, unit in enumerate(self.crosses) if number in unit.layers)
+            skips = tuple(
+                (i, unit.layers[number].part)
+                for i, unit in enumerate(self.skips)
+                if number in unit.layers
+            )
+            weights = tuple(sorted(set(wanted.get(number, []))))
+            key = (type_, crosses, skips, weights)
+            if key not in self.kinds:
+                self.kinds[key] = self._kind(type_, crosses, skips, weights, number)
+            kind = self.kinds[key]
+            if kind is not None:
+                made.append(Layer(kind, self._reads(crosses, skips, number)))
+        return tuple(made)
+
+    def outside(self) -> Iterator[tuple[Span, State, bool]]:
+        """What the layers read from elsewhere: where that is written, what, and if step by step."""
+        for unit in self.crosses:
+            for state in next(iter(unit.layers.values())):
+                yield unit.spec.tree.span, state, unit.spec.causal
+        for skip in self.skips:
+            for state in {s.part: s for s in skip.layers.values()}.values():
+                if state.part != self.spec.name:
+                    value = self.placing.value(state)
+                    same = value is not None and value.shape[1] == self.shape[1]
+                    yield skip.spec.tree.span, state, same
+
+    def _check_weights(self) -> None:
+        for number, branch in self.placing.wires.weights.get(self.spec.name, []):
+            del number
+            if not branch:
+                msg = "weights belong to a branch"
+                raise AssertionError(msg)
+
+    def _reads(
+        self, crosses: tuple[int, ...], skips: tuple[tuple[int, str], ...], number: int
+    ) -> dict[str, State]:
+        reads: dict[str, State] = {}
+        for index in crosses:
+            unit = self.crosses[index]
+            for argument, state in zip(self._arguments(index), unit.layers[number], strict=False):
+                local = argument in self.memories
+                reads[argument] = State("", item=argument) if local else state
+        for index, _ in skips:
+            reads[self._skip_name(index)] = self.skips[index].layers[number]
+        return reads
+
+    # Cross connections
+
+    def _arguments(self, index: int) -> tuple[str, ...]:
+        """What a layer calls the sources of a cross connection."""
+        unit = self.crosses[index]
+        spec = unit.spec
+        if isinstance(spec, CrossSpec) and spec.combine == "flat":
+            return (f"{'_'.join(unit.sources)}_memory",)
+        earlier = [name for other in self.crosses[:index] for name in other.sources]
+        mixed = isinstance(spec, CrossSpec) and spec.read == "weighted"
+        names = [f"{name}_mix" if mixed else name for name in unit.sources]
+        return tuple(
+            f"{name}_{index + 1}" if source in earlier else name
+            for name, source in zip(names, unit.sources, strict=True)
+        )
+
+    def _cross_branches(self, index: int, layer: LayerSpec, number: int) -> Iterator[Branch | None]:
+        unit = self.crosses[index]
+        if layer.cross_attention is None:
+            self.placing.problems.add(
+                "C104", f"{self.owner} is attended from, but nothing says its number of heads",
+                self.spec.tree.span, [Note("the connection is written here", unit.spec.tree.span)],
+                "cross_attention: {num_heads: 8}",
+            )  # fmt: skip
+            yield None
+            return
+        combine = unit.spec.combine if isinstance(unit.spec, CrossSpec) else "serial"
+        values = [self._memory_value(state) for state in unit.layers[number]]
+        if any(value is None for value in values):
+            yield None
+            return
+        if combine == "flat":
+            flat = self._flat(index, [v for v in values if v is not None])
+            values = [flat]
+        elif isinstance(unit.spec, CrossSpec) and unit.spec.read == "weighted":
+            self._mixes(index)
+        several = sum(len(u.sources) for u in self.crosses) > 1 and combine != "flat"
+        bodies = []
+        names = self._arguments(index)
+        for argument, source, value in zip(names, unit.sources, values, strict=False):
+            name = f"cross_attention_{source}" if several else "cross_attention"
+            bodies.append(self._cross_body(name, argument, value, layer.cross_attention, unit))
+        made = [body for body in bodies if body is not None]
+        if len(made) < len(bodies):
+            yield None
+        elif combine in {"serial", "flat"}:
+            for body in made:
+                yield self._branch(body.node.name, (body,), layer, unit)
+        else:
+            yield self._merged(made, combine, layer, unit)
+
+    def _memory_value(self, state: State) -> Value | None:
+        """What is known of a source; a stack in step that comes later is known by its spec."""
+        value = self.placing.value(state)
+        spec = self.placing.wires.parts.get(state.part)
+        if value is not None or not isinstance(spec, StackSpec):
+            return value
+        (source,) = self.placing.wires.sources[state.part]["x"]
+        read = self.placing.value(source)
+        if read is None:
+            return None
+        return Value((*read.shape[:2], spec.d_model), read.mask, read.sees)
+
+    def _cross_body(
+        self, name: str, argument: str, value: Value | None, cross: Written, unit: CrossUnit
+    ) -> Body | None:
+        assert value is not None
+        component = cross.component.model_copy(update={"causal": unit.spec.causal})
+        shapes = {"x": self.shape, "memory": value.shape}
+        node = self.placing.put(
+            name, Written(component, cross.tree), shapes, f"{self.owner} reading '{argument}'",
+            unit.spec.tree.span, {"memory": unit.layers[min(unit.layers)]},
+            source=value.shape[1], time=self.shape[1],
+        )  # fmt: skip
+        return None if node is None else Body(node, (argument,))
+
+    def _flat(self, index: int, values: list[Value]) -> Value:
+        """One memory of several, one after the other; unequal widths are projected."""
+        unit = self.crosses[index]
+        (argument,) = self._arguments(index)
+        unequal = len({value.shape[2] for value in values}) > 1
+        projects: list[Node | None] = []
+        for source, value in zip(unit.sources, values, strict=True):
+            node = None
+            if unequal and value.shape[2] != self.spec.d_model:
+                node = self._project(f"{source}_project", value.shape, unit.spec.tree.span)
+            projects.append(node)
+        width = self.spec.d_model if unequal else values[0].shape[2]
+        time = values[0].shape[1]
+        for value in values[1:]:
+            time = time + value.shape[1]
+        mask = f"{argument}_mask" if any(value.mask for value in values) else None
+        sees: Sees = {}
+        for value in values:
+            merge_sees(sees, value.sees)
+        flat = Value((values[0].shape[0], time, width), mask, sees)
+        states = unit.layers[min(unit.layers)]
+        self.memories[argument] = Memory(argument, states, None, tuple(projects), flat)
+        self.placing.values[State("", item=argument)] = flat
+        return flat
+
+    def _mixes(self, index: int) -> None:
+        """A learned mix of all states, for each source of a connection."""
+        unit = self.crosses[index]
+        for argument, source in zip(self._arguments(index), unit.sources, strict=True):
+            value = self.placing.value(State(source))
+            spec = self.placing.wires.parts[source]
+            assert value is not None
+            assert isinstance(spec, StackSpec)
+            written = Written(Weighted(), unit.spec.tree)
+            shapes = (value.shape,) * spec.num_layers
+            node = self.placing.put(argument, written, {"xs": shapes}, self.owner, unit.spec.tree.span)
+            states = tuple(State(source, n) for n in range(spec.num_layers))
+            self.memories[argument] = Memory(argument, states, node, (), value)
+
+    def _project(self, name: str, shape: Shape, span: Span) -> Node | None:
+        written = Written(Project(d_model=self.spec.d_model), MappingTree({}, span))
+        return self.placing.put(name, written, {"x": shape}, self.owner, span)
+
+    def _merged(
+        self, bodies: list[Body], combine: str, layer: LayerSpec, unit: CrossUnit
+    ) -> Branch | None:
+        """One branch of several sources: their contexts summed, gated, or attended to."""
+        assert isinstance(unit.spec, CrossSpec)
+        kind = {"parallel": "sum", "gated": "gated", "hierarchical": "hierarchical"}[combine]
+        node = self._combine(f"cross_attention_{combine}", kind, len(bodies), unit.spec.tree.span)
+        branch = self._branch("cross_attention", tuple(bodies), layer, unit)
+        return None if branch is None or node is None else replace(branch, combine=node, parallel=True)
+
+    def _combine(self, name: str, kind: str, count: int, span: Span) -> Node | None:
+        from composer.components.component import component_class  # noqa: PLC0415
+
+        cls = component_class(kind)
+        assert cls is not None
+        written = Written(cls.model_validate({}), MappingTree({}, span))
+        return self._put_combine(name, written, (self.shape,) * count, span)
+
+    def _put_combine(
+        self, name: str, written: Written, shapes: tuple[Shape, ...], span: Span
+    ) -> Node | None:
+        inputs = {"query": self.shape, "xs": shapes}
+        return self.placing.put(name, written, inputs, self.owner, span, d_model=self.spec.d_model)
+
+    # Branches
+
+    def _kind(
+        self, type_: str, crosses: tuple[int, ...], skips: tuple[tuple[int, str], ...],
+        weights: tuple[str, ...], number: int,
+    ) -> LayerKind | None:  # fmt: skip
+        layer = self.spec.types[type_]
+        made_skips = [self._skip(index, number) for index, _ in skips]
+        branches: list[Branch | None] = []
+        for spec in _with_cross(layer.branches, bool(crosses)):
+            if spec is None:
+                for index in crosses:
+                    branches += self._cross_branches(index, layer, number)
+            elif spec.branches:
+                branches.append(self._parallel(spec, layer))
+            else:
+                branches.append(self._plain(spec, layer))
+        if None in made_skips or None in branches:
+            return None
+        self._check_cross_used(layer)
+        done = [b for b in branches if b is not None]
+        done = [_returning(branch, weights) for branch in done]
+        found = {body.node.name for b in done for body in b.bodies if body.returns_weights}
+        for name in weights:
+            if name not in found:
+                self._no_weights(name, done)
+        return LayerKind(type_, tuple(s for s in made_skips if s is not None), tuple(done))
+
+    def _check_cross_used(self, layer: LayerSpec) -> None:
+        listed = [b for b in layer.branches if b.name.startswith("cross_attention") and b.made is None]
+        if listed and not listed[0].branches and not self.crosses:
+            self.placing.problems.add(
+                "G204", f"{self.owner} has a cross_attention, but no connection says what it reads",
+                listed[0].span, fix=f"connections: [{{cross: {{from: ENCODER, to: {self.spec.name}}}}}]",
+            )  # fmt: skip
+
+    def _no_weights(self, name: str, branches: list[Branch]) -> None:
+        names = [
+            body.node.name
+            for branch in branches
+            for body in branch.bodies
+            if "weights" in body.node.placed.outputs
+        ]
+        self.placing.problems.add(
+            "G201", f"the layers of {self.owner} have no attention '{name}'", self.spec.span,
+            fix=f"attentions: {', '.join(names)}" if names else None,
+        )  # fmt: skip
+
+    def _plain(self, spec: BranchSpec, layer: LayerSpec) -> Branch | None:
+        body = self._body(spec)
+        if body is None:
+            return None
+        return self._wired(spec.name, (body,), spec.wiring, layer.dropout, spec.span)
+
+    def _body(self, spec: BranchSpec) -> Body | None:
+        assert spec.made is not None
+        node = self.placing.put(
+            spec.name, spec.made, {"x": self.shape}, self.owner, spec.span,
+            causal=self.spec.role == "decoder",
+        )  # fmt: skip
+        return None if node is None else Body(node)
+
+    def _parallel(self, spec: BranchSpec, layer: LayerSpec) -> Branch | None:
+        bodies = []
+        for inner in spec.branches:
+            body = self._body(inner)
+            if body is not None and spec.norms == "each" and inner.wiring.norm is not None:
+                norm = placed_norm(
+                    inner.wiring.norm, f"{inner.name}_norm", self.shape, self.owner, self.placing
+                )
+                body = replace(body, norm=norm)
+            bodies.append(body)
+        assert spec.combine is not None
+        shapes = (self.shape,) * len(bodies)
+        node = self._put_combine(f"{spec.name}_{spec.combine.component.kind}", spec.combine, shapes, spec.span)
+        made = [body for body in bodies if body is not None]
+        if node is None or len(made) < len(bodies):
+            return None
+        wiring = spec.wiring
+        if spec.norms == "each" and wiring.placement == "pre":
+            wiring = replace(wiring, norm=None)
+        branch = self._wired(spec.name, tuple(made), wiring, layer.dropout, spec.span)
+        return replace(branch, combine=node, parallel=True)
+
+    def _branch(
+        self, name: str, bodies: tuple[Body, ...], layer: LayerSpec, unit: CrossUnit
+    ) -> Branch | None:
+        listed = [b for b in layer.branches if b.name == "cross_attention"]
+        wiring = listed[0].wiring if listed else layer.cross_wiring
+        gate = unit.spec.gate if isinstance(unit.spec, CrossSpec) else None
+        wiring = wiring if gate is None else replace(wiring, gate=gate)
+        return self._wired(name, bodies, wiring, layer.dropout, unit.spec.tree.span)
+
+    def _wired(
+        self, name: str, bodies: tuple[Body, ...], wiring: Wiring, dropout: float, span: Span
+    ) -> Branch:
+        norm = post = gate = None
+        if wiring.norm is not None:
+            norm = placed_norm(wiring.norm, f"{name}_norm", self.shape, self.owner, self.placing)
+            if wiring.placement == "sandwich":
+                post = placed_norm(
+                    wiring.norm, f"{name}_post_norm", self.shape, self.owner, self.placing
+                )
+        if wiring.gate is not None:
+            gate = self.placing.put(f"{name}_gate", wiring.gate, {"x": self.shape}, self.owner, span)
+        return Branch(
+            name, bodies, wiring.placement, norm, post, None, wiring.scale, gate, dropout, wiring.residual
+        )
+
+    # Skips
+
+    def _skip_name(self, index: int) -> str:
+        return "skip" if len(self.skips) == 1 else f"skip_{index + 1}"
+
+    def _skip(self, index: int, number: int) -> Skip | None:
+        unit: SkipUnit = self.skips[index]
+        state = unit.layers[number]
+        name, span = self._skip_name(index), unit.spec.tree.span
+        value = self.placing.value(state)
+        shape = self.shape if state.part == self.spec.name else None if value is None else value.shape
+        if shape is None:
+            return None
+        resample = shape[1] != self.shape[1]
+        written = unit.spec.combine
+        project = None
+        if shape[2] != self.spec.d_model and not isinstance(written.component, Concat):
+            project = self._project(f"{name}_project", shape, span)
+            shape = (*shape[:2], self.spec.d_model)
+        shapes = (self.shape, (self.shape[0], self.shape[1], shape[2]))
+        combine = self._put_combine(name, written, shapes, span)
+        return None if combine is None else Skip(name, combine, project, resample)
+
+
+def _with_cross(branches: tuple[BranchSpec, ...], crosses: bool) -> list[BranchSpec | None]:
+    """The branches with None where cross-attention stands: as listed, or after self-attention."""
+    placed: list[BranchSpec | None] = [
+        None if spec.made is None and not spec.branches else spec for spec in branches
+    ]
+    if None in placed or not crosses:
+        return [spec for spec in placed if spec is not None or crosses]
+    names = [spec.name if spec is not None else "" for spec in placed]
+    at = names.index("attention") + 1 if "attention" in names else 0
+    if "parallel" in names and at == 0:
+        at = names.index("parallel") + 1
+    return [*placed[:at], None, *placed[at:]]
+
+
+def _returning(branch: Branch, weights: tuple[str, ...]) -> Branch:
+    bodies = tuple(
+        replace(body, returns_weights=True)
+        if body.node.name in weights and "weights" in body.node.placed.outputs
+        else body
+        for body in branch.bodies
+    )
+    return replace(branch, bodies=bodies)

@@ -1,0 +1,44 @@
+"""What a part may be called: names become attributes, arguments and identifiers of diagrams."""
+
+from __future__ import annotations
+
+import keyword
+import re
+
+NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
+
+MODULE_ATTRIBUTES = frozenset(
+    """
+    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
+    dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
+    get_submodule half ipu load_state_dict modules mtia named_buffers named_children named_modules
+    named_parameters parameters register_backward_hook register_buffer register_forward_hook
+    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
+    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
+    register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
+    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
+    zero_grad tie_weights
+    """.split()
+)
+"""Attributes of `torch.nn.Module`, which a part of that name would hide."""
+
+SOURCE_NAMES = frozenset(
+    """
+    self torch nn F math Tensor NamedTuple einsum rearrange reduce repeat x i layer mask rope states
+    int float str bool len range zip list tuple dict super annotations resample attention_mask
+    """.split()
+)
+"""Names that emitted source uses for other things."""
+
+
+def name_problem(name: str) -> str | None:
+    """Why `name` cannot be a part's name, or None if it can."""
+    if not NAME.fullmatch(name):
+        return "a name starts with a letter and has at most 64 letters, digits and _"
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+        return f"'{name}' is a word of Python"
+    if name in MODULE_ATTRIBUTES:
+        return f"'{name}' is an attribute of every torch module"
+    if name in SOURCE_NAMES:
+        return f"'{name}' has another meaning in the emitted source"
+    return None

@@ -1,0 +1,18 @@
+"""Gates of a branch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class TanhGate(nn.Module):
+    """The tanh of one learned number, zero at first, so that a new branch changes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x of any shape -> the same."""
+        return self.weight.tanh() * x

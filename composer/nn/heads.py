@@ -1,0 +1,56 @@
+"""Heads: from states to what a model predicts."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+
+class LmHead(nn.Module):
+    """Scores of each token of the vocabulary at each step."""
+
+    def __init__(
+        self,
+        d_model: int,
+        vocab_size: int,
+        bias: bool = False,
+        scale: float = 1.0,
+        softcap: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.head = nn.Linear(d_model, vocab_size, bias=bias)
+        self.scale = scale
+        self.softcap = softcap
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, time, d_model) -> (batch, time, vocab_size)."""
+        x = self.head(x)
+        if self.scale != 1.0:
+            x = x * self.scale
+        if self.softcap is not None:
+            x = self.softcap * (x / self.softcap).tanh()
+        return x
+
+
+class LinearHead(nn.Module):
+    """A linear map of each step."""
+
+    def __init__(self, d_model: int, out_features: int, bias: bool = True) -> None:
+        super().__init__()
+        self.head = nn.Linear(d_model, out_features, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, time, d_model) -> (batch, time, out_features)."""
+        return self.head(x)
+
+
+class ClassificationHead(nn.Module):
+    """Scores of each class for a whole sequence, from its pooled state."""
+
+    def __init__(self, d_model: int, num_classes: int, pool: nn.Module, bias: bool = True) -> None:
+        super().__init__()
+        self.pool = pool
+        self.head = nn.Linear(d_model, num_classes, bias=bias)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """x (batch, time, d_model), mask (batch, time) -> (batch, num_classes)."""
+        return self.head(self.pool(x, mask))
