@@ -172,7 +172,7 @@ def _where(span: Span | None) -> str:
 def _snippet(span: Span, width: int, *, color: bool) -> list[str]:
     """The line and, below it, the carets."""
     text = span.text
-    start = min(max(span.column - 1, 0), len(text))
+    start = span.column - 1
     first = max(0, min(start - _LEAD, len(text) - _WINDOW))
     last = first + _WINDOW
     cells = [_TAB if char == "\t" else _visible(char) for char in text[first:last]]

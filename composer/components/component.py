@@ -246,7 +246,7 @@ class Placed:
         return total
 
 
-def place(component: Component, inputs: Inputs, **given: object) -> Placed:
+def place(component: Component, inputs: Inputs, /, **given: object) -> Placed:
     """Puts a component where it gets `inputs`; `given` fills options that were left out.
 
     Raises ShapeError or OptionError, and OptionError where a parameter's size stays unknown.

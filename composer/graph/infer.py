@@ -42,7 +42,7 @@ class Placing:
 
     def put(
         self, name: str, written: Written, inputs: Inputs, owner: str, span: Span,
-        sources: Mapping[str, tuple[State, ...]] | None = None, **given: object,
+        sources: Mapping[str, tuple[State, ...]] | None = None, /, **given: object,
     ) -> Node | None:  # fmt: skip
         """A component in its place, or None with the reason as a problem."""
         try:

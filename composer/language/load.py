@@ -281,7 +281,7 @@ def _events(text: str, place: _Place, loader_class: _LoaderClass) -> Iterator[ya
     last: _Mark = _Point(0, 0)
     try:
         while not isinstance(event := _next_event(loader, text, place, last), yaml.StreamEndEvent):
-            last = event.end_mark
+            _, last = _marks(event)
             yield event
     finally:
         loader.dispose()
@@ -293,6 +293,14 @@ def _next_event(loader: _Loader, text: str, place: _Place, last: _Mark) -> yaml.
     except _LEAKS as error:
         point: _Mark = getattr(loader, "get_mark", lambda: last)()
         raise _syntax_error(error, point, text, place) from error
+
+
+def _marks(event: yaml.Event) -> tuple[_Mark, _Mark]:
+    """Where the event starts and ends."""
+    start, end = event.start_mark, event.end_mark
+    assert start, "PyYAML marks where every event starts"
+    assert end, "PyYAML marks where every event ends"
+    return start, end
 
 
 @dataclass(frozen=True, slots=True)
@@ -453,12 +461,12 @@ class _Builder:
     def _document(self, event: yaml.DocumentStartEvent) -> None:
         self._documents += 1
         if self._documents > 1:
-            span = self._place(event.start_mark, event.end_mark)
+            span = self._place(*_marks(event))
             fix = "keep one document in each file"
             raise _fault(Fault.DOCUMENTS, "a second document starts here", span, fix)
 
     def _scalar(self, event: yaml.ScalarEvent) -> None:
-        span = self._place(event.start_mark, event.end_mark)
+        span = self._place(*_marks(event))
         self._count(span)
         self._check_tag(event, span)
         self._check_text(event, span)
@@ -493,12 +501,13 @@ class _Builder:
         self._stack[-1].key = (key, span)
 
     def _alias(self, event: yaml.AliasEvent) -> None:
-        span = self._place(event.start_mark, event.end_mark)
+        span = self._place(*_marks(event))
         if self._wants_key():
             raise _fault(Fault.KEY, "a key is text, not an alias", span, "write the key out")
-        anchored = self._anchored.get(event.anchor)
+        name = event.anchor or ""
+        anchored = self._anchored.get(name)
         if anchored is None:
-            raise self._unknown_alias(event.anchor, span)
+            raise self._unknown_alias(name, span)
         self._aliases += 1
         self._copied += anchored.size
         limits, fix = self._limits, "use fewer aliases, of smaller parts"
@@ -520,7 +529,7 @@ class _Builder:
         return _fault(Fault.ALIAS, message, span, fix)
 
     def _open(self, event: yaml.CollectionStartEvent) -> None:
-        span = self._place(event.start_mark, event.end_mark)
+        span = self._place(*_marks(event))
         is_mapping = isinstance(event, yaml.MappingStartEvent)
         if self._wants_key():
             message = f"a key is text, not a {'mapping' if is_mapping else 'list'}"
@@ -531,8 +540,9 @@ class _Builder:
         self._name(event.anchor, span)
         before = self._nodes + self._copied
         self._count(span)
+        start, _ = _marks(event)
         self._stack.append(
-            _Open(event.start_mark, span, event.anchor, is_mapping, bool(event.flow_style), before)
+            _Open(start, span, event.anchor, is_mapping, bool(event.flow_style), before)
         )
 
     def _close(self, event: yaml.CollectionEndEvent) -> None:
@@ -549,7 +559,7 @@ class _Builder:
     def _extent(self, top: _Open, event: yaml.CollectionEndEvent) -> Span:
         """From bracket to bracket; a block has no end, so its first part stands for it."""
         if top.is_flow:
-            return self._place(top.start, event.end_mark)
+            return self._place(top.start, _marks(event)[1])
         if top.entries:
             return next(iter(top.entries.values())).key
         first = top.items[0].span

@@ -186,6 +186,9 @@ folded: one
   two
 anchor: &x
   b: 1
+again:
+- *x
+spaced: [1,  \n 2]
 """
 
 
@@ -209,6 +212,9 @@ anchor: &x
         (("none",), (15, 1, 5), (15, 6, 7)),
         (("folded",), (16, 1, 7), (16, 9, 12)),
         (("anchor",), (18, 1, 7), (19, 3, 4)),
+        (("again",), (20, 1, 6), (21, 1, 2)),
+        (("again", 0), (19, 3, 4), (19, 3, 4)),
+        (("spaced",), (22, 1, 7), (22, 9, 12)),
     ],
 )
 def test_every_key_and_value_knows_its_place(read, loc, key, value):
@@ -584,6 +590,33 @@ def test_both_parsers_refuse_alike(text):
 def test_a_conflict_names_its_other_end(read, text, note, place):
     (found,) = refusal(read, text).notes
     assert (found.message, found.span) == (note, Span("a.yaml", *place))
+
+
+@pytest.mark.parametrize(
+    "leak", [ValueError, OverflowError, IndexError, RecursionError, AttributeError, TypeError]
+)
+def test_whatever_pyyaml_leaks_becomes_a_refusal_after_what_was_read(leak):
+    class Leaking:
+        """Reads one key, then fails as PyYAML has been seen to."""
+
+        def __init__(self, text):
+            self.events = yaml.parse(text, Loader=yaml.SafeLoader)
+
+        def get_event(self):
+            event = next(self.events)
+            if getattr(event, "value", None) == "wrong":
+                raise leak("inside PyYAML")
+            return event
+
+        def dispose(self):
+            self.events.close()
+
+    def read(text):
+        return loading._parse(text, "a.yaml", DEFAULT_LIMITS, Leaking)
+
+    problem = refusal(read, "a: 1\nb: wrong\n")
+    assert (problem.code, problem.message) == ("Y101", "this is not YAML")
+    assert problem.span == Span("a.yaml", 2, 2, 3)
 
 
 def test_every_code_is_unique_and_explained():

@@ -1,0 +1,1 @@
+"""What a graph becomes: source, module, diagram, summary."""
