@@ -237,7 +237,11 @@ def _statement_edits(text: _Text, function: ast.FunctionDef, knows: _Knowledge) 
             truth = knows.truth(node.test)
             if truth is not None:
                 start, end = text.lines(node)
-                yield start, end, _body(text, node.body if truth else node.orelse, node)
+                kept = _body(text, node.body if truth else node.orelse, node)
+                if text.text(node).startswith("elif") and kept:
+                    pad = " " * node.col_offset
+                    kept = f"{pad}else:\n{textwrap.indent(kept, '    ')}"
+                yield start, end, kept
         if isinstance(node, ast.Assign) and _is_noop(node):
             start, end = text.lines(node)
             yield start, end, ""
@@ -270,7 +274,10 @@ def _body(text: _Text, statements: list[ast.stmt], inside: ast.If) -> str:
     start, end = text.lines(statements[0])[0], text.lines(statements[-1])[1]
     if statements[0].lineno == inside.lineno:
         start = text.span(statements[0])[0]
-    return textwrap.indent(textwrap.dedent(text.source[start:end]), " " * inside.col_offset)
+    body = textwrap.dedent(text.source[start:end])
+    if text.text(statements[0]).startswith("elif"):
+        body = body.removeprefix("el")
+    return textwrap.indent(body, " " * inside.col_offset)
 
 
 def _expression_edits(text: _Text, function: ast.FunctionDef, knows: _Knowledge) -> Iterator[Edit]:
@@ -460,3 +467,56 @@ def _simple(tree: ast.Module) -> Iterator[ast.stmt]:
             isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant)
         ):
             yield node
+
+
+def names_in_call(source: str, name: str, dropped: set[str], definition: str) -> str:
+    """`source` with the dropped arguments gone from every call of `name`."""
+    parameters = _call_parameters(definition)
+    while True:
+        text = _Text(source)
+        edit = next(_dropped_arguments(text, name, dropped, parameters), None)
+        if edit is None:
+            return source
+        start, end, new = edit
+        source = _tidy(source[:start] + new + source[end:])
+
+
+def _call_parameters(definition: str) -> list[str]:
+    (tree,) = ast.parse(definition).body
+    if isinstance(tree, ast.ClassDef):
+        inits = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+        return [a.arg for a in inits[0].args.args[1:]] if inits else []
+    assert isinstance(tree, ast.FunctionDef)
+    return [a.arg for a in tree.args.args]
+
+
+def _dropped_arguments(
+    text: _Text, name: str, dropped: set[str], parameters: list[str]
+) -> Iterator[Edit]:
+    for node in ast.walk(text.tree):
+        if not isinstance(node, ast.Call) or text.text(node.func) != name:
+            continue
+        for keyword in node.keywords:
+            if keyword.arg in dropped:
+                yield _without_argument(text, keyword)
+        given = parameters[: len(node.args)]
+        for parameter, argument in zip(given, node.args, strict=False):
+            if parameter in dropped:
+                # What follows by position must be named, or it would move.
+                later = node.args[given.index(parameter) + 1 :]
+                named = given[given.index(parameter) + 1 :]
+                kept = [f"{p}={text.text(a)}" for p, a in zip(named, later, strict=True)]
+                if later and set(named) - dropped:
+                    start, end = text.span(argument)[0], text.span(later[-1])[1]
+                    rest = parameters_left(parameters, parameter, dropped, named)
+                    pieces = [text.text(a) for a in later] if rest else kept
+                    yield start, end, ", ".join(pieces)
+                else:
+                    yield _without_argument(text, argument)
+
+
+def parameters_left(
+    parameters: list[str], gone: str, dropped: set[str], named: list[str]
+) -> bool:
+    """Whether arguments after a dropped one keep their order without it."""
+    return not dropped & set(named) and parameters.index(gone) + 1 == parameters.index(named[0])

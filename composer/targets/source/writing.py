@@ -39,7 +39,7 @@ def quoted(text: str) -> str:
 
 def _decimal(value: float) -> str:
     for power in (0.5, -0.5):
-        square = round(value ** (1 / power))
+        square = round(value ** (1 / power)) if 1e-3 < value < 1e6 else 0  # noqa: PLR2004
         if square > 1 and square**power == value and not value.is_integer():
             return f"{square}**{power}"
     if value.is_integer() and abs(value) >= 10_000:  # noqa: PLR2004

@@ -1,0 +1,124 @@
+"""The DOT language: a sheet that statements are put on, and the one place where text is quoted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+LONGEST = 120
+"""Of a text that is longer, the rest is cut: a label is one line."""
+
+_KEYWORDS = {"node", "edge", "graph", "digraph", "subgraph", "strict"}
+_BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|-?\d+(?:\.\d+)?")
+_UNSEEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]"
+)
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+
+
+class Html(str):
+    """A label in Graphviz's HTML, made by `labels` from escaped text; never from user text."""
+
+    __slots__ = ()
+
+
+Attribute = str | float | bool | tuple[str, ...]
+"""The value of an attribute: an `Html` is written as such, any other text is quoted, a tuple is
+several lines of text."""
+
+
+def clean(text: str, longest: int = LONGEST) -> str:
+    """`text` on one line of bounded length, without characters that XML or a reader cannot take."""
+    shown = " ".join(_UNSEEN.sub(" ", text).split())
+    return shown if len(shown) <= longest else shown[: longest - 1] + "…"
+
+
+def escape(text: str) -> str:
+    """`text` as it may stand within an HTML label."""
+    return clean(text).translate(_ENTITIES) or "&#160;"
+
+
+def quote(text: str) -> str:
+    r"""`text` as DOT takes it, where it means itself: nothing in it is an escape or an entity.
+
+    >>> print(quote("encoder"), quote("node"), quote('a "b" \\ &amp;'))
+    encoder "node" "a \"b\" \\ &amp;amp;"
+    """
+    if _BARE.fullmatch(text) and text.lower() not in _KEYWORDS:
+        return text
+    return f'"{_escaped(text)}"'
+
+
+class Sheet:
+    """Statements of a drawing in the order in which they are written.
+
+    Lines stand after all nodes: a line that is written within a cluster moves its ends into it.
+    """
+
+    def __init__(self, name: str, **attributes: Attribute) -> None:
+        self._open = [f"digraph {quote(name)} {{", f"  graph {_attributes(attributes)};"]
+        self._nodes: list[str] = []
+        self._lines: list[str] = []
+        self._depth = 1
+
+    def default(self, of: str, **attributes: Attribute) -> None:
+        """Attributes of every `node` or `edge`."""
+        self._open.append(f"  {of} {_attributes(attributes)};")
+
+    def node(self, name: str, **attributes: Attribute) -> None:
+        """A node, within the cluster that is open."""
+        self._put(f"{quote(name)} {_attributes(attributes)};")
+
+    def remark(self, text: str) -> None:
+        """A comment."""
+        self._put(f"// {clean(text)}")
+
+    @contextmanager
+    def cluster(self, name: str, **attributes: Attribute) -> Iterator[None]:
+        """A cluster around the nodes that are put while it is open."""
+        self._put(f"subgraph {quote(name)} {{")
+        self._depth += 1
+        self._put(f"graph {_attributes(attributes)};")
+        yield
+        self._depth -= 1
+        self._put("}")
+
+    def line(self, tail: str, head: str, **attributes: Attribute) -> None:
+        """A line between two nodes, each with its port where it has one: `name:e`."""
+        self._lines.append(f"  {_end(tail)} -> {_end(head)} {_attributes(attributes)};")
+
+    def row(self, *names: str) -> None:
+        """Nodes that stand in one rank."""
+        self._lines.append("  { rank=same; " + "; ".join(map(quote, names)) + " }")
+
+    def text(self) -> str:
+        """The whole as DOT."""
+        return "\n".join([*self._open, *self._nodes, *self._lines, "}", ""])
+
+    def _put(self, statement: str) -> None:
+        self._nodes.append("  " * self._depth + statement)
+
+
+def _end(name: str) -> str:
+    node, colon, port = name.partition(":")
+    return quote(node) + colon + port
+
+
+def _attributes(attributes: dict[str, Attribute]) -> str:
+    given = ((name.rstrip("_"), value) for name, value in attributes.items())
+    return "[" + ", ".join(f"{name}={_value(value)}" for name, value in given) + "]"
+
+
+def _value(value: Attribute) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float | int):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return '"' + r"\n".join(_escaped(clean(line)) for line in value) + '"'
+    return f"<{value}>" if isinstance(value, Html) else quote(value)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")

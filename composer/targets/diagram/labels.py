@@ -1,0 +1,93 @@
+"""What is written into a drawing: Graphviz's HTML, made of escaped text."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from .dot import Html, escape
+from .theme import LEGEND, WIDTHS, LineKind, Palette
+
+_PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
+
+
+def box(palette: Palette, title: str, detail: str = "", letters: str = "", pill: str = "") -> Html:
+    """Name, mark of shared parameters and pill on one line, the second line small below."""
+    head = _bold(title) + mark(palette, letters)
+    if pill:
+        cells = f"<TD>{head}&#160;&#160;</TD><TD>{_pill(palette.badge, palette.badge_text, pill)}</TD>"
+        head = f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cells}</TR></TABLE>'
+    if not detail and not pill:
+        return Html(head)
+    rows = [head, font(detail, palette.secondary, 9)] if detail else [head]
+    return Html(_table(rows, 1))
+
+
+def chip(color: str, *lines: str, bold: bool = True) -> Html:
+    """Words on a line: the first one bold, e.g. `K, V` above a shape."""
+    first, *rest = lines
+    head = font(first, color, 10 if bold else 9)
+    return Html(_table([f"<B>{head}</B>" if bold else head, *(font(t, color, 9) for t in rest)], 2))
+
+
+def block(palette: Palette, title: str, detail: str, letters: str, pills: Sequence[tuple[str, bool]]) -> Html:
+    """The title of a block in its corner; a pill that is true says: one set, applied so often."""
+    cells = [f'<FONT POINT-SIZE="11.5">{_bold(title)}</FONT>{mark(palette, letters)}']
+    if detail:
+        cells.append(font(detail, palette.secondary, 9.5))
+    for text, shared in pills:
+        cells.append(_pill(palette.shared if shared else palette.badge, palette.badge_text, text))
+    return Html(_row(cells, 2))
+
+
+def heading(palette: Palette, title: str, line: str) -> Html:
+    """The title of a drawing and the grey line below it."""
+    rows = [f"<B>{font(title, palette.title, 17)}</B>", font(line, palette.secondary, 10)]
+    cells = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
+    return Html(f'<TABLE {_PLAIN} CELLPADDING="1">{cells}<TR><TD HEIGHT="6"></TD></TR></TABLE>')
+
+
+def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, str]) -> Html:
+    """One sample of each kind of line; `notes` are added to some of their names."""
+    cells = []
+    for kind in kinds:
+        color = palette.line(kind)
+        text = LEGEND[kind] + (f" ({note})" if (note := notes.get(kind)) else "")
+        sample = font("◆", color, 9.5) if kind == "shared" else _stroke(color, WIDTHS[kind])
+        cells += [sample, f"{font(text, palette.data, 9.5)}&#160;&#160;&#160;"]
+    space = '<TR><TD HEIGHT="4"></TD></TR>'
+    row = "".join(f"<TD>{cell}</TD>" for cell in cells)
+    return Html(f'<TABLE {_PLAIN} CELLPADDING="3">{space}<TR>{row}</TR></TABLE>')
+
+
+def font(text: str, color: str, size: float) -> str:
+    """Text in a colour and a size."""
+    return f'<FONT POINT-SIZE="{size:g}" COLOR="{color}">{escape(text)}</FONT>'
+
+
+def mark(palette: Palette, letters: str) -> str:
+    """The mark of shared parameters: a diamond and the letter of their set."""
+    return f"&#160;{font('◆' + letters, palette.shared, 10)}" if letters else ""
+
+
+def _bold(text: str) -> str:
+    return f"<B>{escape(text)}</B>"
+
+
+def _pill(fill: str, color: str, text: str) -> str:
+    inside = f"<TR><TD><B>&#160;{font(text, color, 10)}&#160;</B></TD></TR>"
+    return f'<TABLE {_PLAIN} CELLPADDING="2" STYLE="rounded" BGCOLOR="{fill}">{inside}</TABLE>'
+
+
+def _stroke(color: str, width: float) -> str:
+    cell = f'<TD FIXEDSIZE="TRUE" WIDTH="22" HEIGHT="{round(width) * 2 - (width < 2)}" BGCOLOR="{color}"></TD>'
+    return f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cell}</TR></TABLE>'
+
+
+def _table(rows: Iterable[str], padding: int) -> str:
+    cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+    return f'<TABLE {_PLAIN} CELLPADDING="{padding}">{cells}</TABLE>'
+
+
+def _row(cells: Iterable[str], padding: int) -> str:
+    inside = "".join(f"<TD>{cell}</TD>" for cell in cells)
+    return f'<TABLE {_PLAIN} CELLPADDING="{padding}"><TR>{inside}</TR></TABLE>'

@@ -1,0 +1,126 @@
+"""Numbers, shapes and layers in few words."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from composer.graph.graph import Graph, Input
+from composer.shapes import Dim, Quotient, Shape, Size, lengths_in
+
+_GROUPED = 10_000
+_FEW = 4
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+
+
+def number(value: int) -> str:
+    """A whole number; from 10 000 on in groups of three digits.
+
+    >>> number(2048), number(37000)
+    ('2048', '37 000')
+    """
+    return f"{value:,}".replace(",", " ") if value >= _GROUPED else str(value)
+
+
+def count(value: int) -> str:
+    """A number to three digits with its unit.
+
+    >>> count(63_082_496), count(999_999), count(512)
+    ('63.1 M', '1 M', '512')
+    """
+    rounded = float(f"{value:.3g}")
+    for unit, letter in _UNITS:
+        if rounded >= unit:
+            return f"{rounded / unit:.3g} {letter}"
+    return str(value)
+
+
+def letters_of(graph: Graph) -> dict[str, str]:
+    """A letter of its own for every length: B for the batch, else the first of its name.
+
+    A length whose letters are all taken keeps its name.
+    """
+    letters = {"batch": "B"}
+    for name in dict.fromkeys(_lengths(graph)):
+        taken = set(letters.values())
+        wanted = [c for c in name.upper() if c in string.ascii_uppercase]
+        free = (c for c in [*wanted, *string.ascii_uppercase] if c not in taken)
+        letters.setdefault(name, next(free, name))
+    return letters
+
+
+def _lengths(graph: Graph) -> Iterator[str]:
+    for part in sorted(graph.parts.values(), key=lambda part: not isinstance(part, Input)):
+        for size in part.value.shape:
+            yield from lengths_in(size)
+
+
+def shape(sizes: Shape, letters: Mapping[str, str]) -> str:
+    """A shape with a letter for each length: `[B, S, 512]`."""
+    return "[" + ", ".join(size_text(size, letters) for size in sizes) + "]"
+
+
+def size_text(size: Size, letters: Mapping[str, str]) -> str:
+    """A size with a letter for each length: `2·S + 1`."""
+    if isinstance(size, int):
+        return number(size)
+    return " + ".join(_term(atoms, times, letters) for atoms, times in size.terms)
+
+
+def _term(atoms: Sequence[str | Quotient], times: int, letters: Mapping[str, str]) -> str:
+    factors = [str(times)] if times != 1 or not atoms else []
+    for atom in atoms:
+        factors.append(letters.get(atom, atom) if isinstance(atom, str) else _quotient(atom, letters))
+    return "·".join(factors)
+
+
+def _quotient(atom: Quotient, letters: Mapping[str, str]) -> str:
+    above = size_text(atom.numerator, letters)
+    plain = isinstance(atom.numerator, Dim) and len(atom.numerator.terms) == 1
+    return f"{above}//{atom.denominator}" if plain else f"({above})//{atom.denominator}"
+
+
+def layers(numbers: Sequence[int]) -> str:
+    """Which layers, by their numbers in rising order.
+
+    >>> layers([3]), layers([0, 4, 8]), layers([0, 1, 2, 3, 4]), layers(range(0, 48, 6))
+    ('layer 3', 'layers 0, 4, 8', 'layers 0–4', 'layers 0, 6, … 42')
+    """
+    if len(numbers) == 1:
+        return f"layer {numbers[0]}"
+    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    if steps == {1} and len(numbers) > 2:  # noqa: PLR2004 - two layers are no range
+        return f"layers {numbers[0]}–{numbers[-1]}"
+    if len(numbers) <= _FEW:
+        return "layers " + _list(numbers)
+    if len(steps) == 1:
+        return f"layers {numbers[0]}, {numbers[1]}, … {numbers[-1]}"
+    return f"layers {_list(numbers[: _FEW - 1])}, …"
+
+
+def pairs(found: Sequence[tuple[int, int]]) -> str:
+    """From which layer to which, as a rule where they follow one.
+
+    >>> pairs([(0, 5), (1, 4), (2, 3)]), pairs([(0, 0), (1, 1)]), pairs([(2, 4)])
+    ('layer i → layer 5 − i', 'layer i → layer i', 'layer 2 → layer 4')
+    """
+    if len(found) == 1:
+        return f"layer {found[0][0]} → layer {found[0][1]}"
+    if len({a + b for a, b in found}) == 1:
+        return f"layer i → layer {sum(found[0])} − i"
+    shifts = {b - a for a, b in found}
+    if len(shifts) == 1:
+        (shift,) = shifts
+        return "layer i → layer i" + (f" {'+' if shift > 0 else '−'} {abs(shift)}" if shift else "")
+    shown = ", ".join(f"{a} → {b}" for a, b in found[:_FEW])
+    return f"layers {shown}{', …' if len(found) > _FEW else ''}"
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words as a list in prose: `a, b and c`."""
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def _list(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
