@@ -1,1 +1,20 @@
-"""composer: a compiler from YAML specs to PyTorch models."""
+"""A compiler from YAML specs of encoders, decoders and their connections to PyTorch."""
+
+from composer.compiler import build, graph, load, source
+from composer.components.component import Component, Label, Mask, Name, OptionError, Tensors
+from composer.diagnostics import Problem, SpecError
+
+__all__ = [
+    "Component",
+    "Label",
+    "Mask",
+    "Name",
+    "OptionError",
+    "Problem",
+    "SpecError",
+    "Tensors",
+    "build",
+    "graph",
+    "load",
+    "source",
+]

@@ -56,15 +56,15 @@ class Sheet:
     Lines stand after all nodes: a line that is written within a cluster moves its ends into it.
     """
 
-    def __init__(self, name: str, **attributes: Attribute) -> None:
-        self._open = [f"digraph {quote(name)} {{", f"  graph {_attributes(attributes)};"]
+    def __init__(self) -> None:
+        self._defaults: list[str] = []
         self._nodes: list[str] = []
         self._lines: list[str] = []
         self._depth = 1
 
     def default(self, of: str, **attributes: Attribute) -> None:
         """Attributes of every `node` or `edge`."""
-        self._open.append(f"  {of} {_attributes(attributes)};")
+        self._defaults.append(f"  {of} {_attributes(attributes)};")
 
     def node(self, name: str, **attributes: Attribute) -> None:
         """A node, within the cluster that is open."""
@@ -92,9 +92,10 @@ class Sheet:
         """Nodes that stand in one rank."""
         self._lines.append("  { rank=same; " + "; ".join(map(quote, names)) + " }")
 
-    def text(self) -> str:
-        """The whole as DOT."""
-        return "\n".join([*self._open, *self._nodes, *self._lines, "}", ""])
+    def text(self, name: str, **attributes: Attribute) -> str:
+        """The whole as DOT, with the attributes of the graph itself."""
+        head = [f"digraph {quote(name)} {{", f"  graph {_attributes(attributes)};"]
+        return "\n".join([*head, *self._defaults, *self._nodes, *self._lines, "}", ""])
 
     def _put(self, statement: str) -> None:
         self._nodes.append("  " * self._depth + statement)

@@ -59,6 +59,11 @@ def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, st
     return Html(f'<TABLE {_PLAIN} CELLPADDING="3">{space}<TR>{row}</TR></TABLE>')
 
 
+def plain(text: str) -> Html:
+    """Text as it is."""
+    return Html(escape(text))
+
+
 def font(text: str, color: str, size: float) -> str:
     """Text in a colour and a size."""
     return f'<FONT POINT-SIZE="{size:g}" COLOR="{color}">{escape(text)}</FONT>'

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from composer.graph.graph import Graph, LayerKind
 
-from .fold import PRESENT, Expr, Facts, Uses, fold, names_in_call
+from .fold import PRESENT, Expr, Facts, Known, Uses, fold, names_in_call
 from .layers import layer_class
 from .library import Definition, definitions, names_in
 from .model import model_class, output_class
@@ -125,7 +125,8 @@ def _folded(
         texts = [names_in_call(text, name, gone, definition.text) for text in texts]
         done = {n: names_in_call(text, name, gone, definition.text) for n, text in done.items()}
         done[name] = folded
-    return texts, [done[d.name] for d in used if d.name in done]
+    order = sorted(used, key=lambda d: d.name.startswith("init_"))
+    return texts, [done[d.name] for d in order if d.name in done]
 
 
 def _next(waiting: dict[str, Definition]) -> str:
@@ -147,10 +148,11 @@ def _facts(
     assert isinstance(tree, ast.ClassDef)
     methods = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     found: dict[str, Facts] = {}
+    required: dict[str, frozenset[str]] = {}
     dropped: set[str] = set()
     if "__init__" in methods:
         found["__init__"], dropped = _call_facts(definition.name, methods["__init__"], texts, method=True)
-    required: dict[str, frozenset[str]] = {}
+        required["__init__"] = _always_given(definition.name, methods["__init__"], texts)
     if "forward" in methods and definition.name in made.uses:
         found["forward"], required["forward"] = _forward_facts(methods["forward"], made.uses[definition.name])
     return found, required, dropped
@@ -175,8 +177,20 @@ def _call_facts(
         fact = _common(found, defaults.get(parameter))
         if fact is not None:
             facts[parameter] = fact[0]
-    dropped = {p for p, fact in facts.items() if fact is not PRESENT}
+    dropped = {p for p, fact in facts.items() if fact is not PRESENT and not isinstance(fact, Known)}
     return facts, dropped
+
+
+def _always_given(
+    name: str, function: ast.FunctionDef, texts: Iterable[str]
+) -> frozenset[str]:
+    """Parameters of a constructor that every call gives."""
+    parameters = [a.arg for a in function.args.args][1:]
+    given = [
+        {*parameters[: len(call.args)], *(str(k.arg) for k in call.keywords)}
+        for call in _calls(name, texts)
+    ]
+    return frozenset(set.intersection(*given)) if given else frozenset()
 
 
 def _calls(name: str, texts: Iterable[str]) -> Iterable[ast.Call]:
@@ -199,21 +213,35 @@ def _value(node: ast.expr | None, *, method: bool) -> Any:  # noqa: ANN401 - any
         return ast.literal_eval(node)
     if method and isinstance(node, ast.Name | ast.Attribute):
         return Expr(ast.unparse(node))
-    return PRESENT if method and isinstance(node, ast.Call | ast.BinOp) else ...
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        return Known((ast.literal_eval(node.left) ** ast.literal_eval(node.right),))
+    return PRESENT if method and isinstance(node, ast.Call) else ...
 
 
 def _common(values: list[Any], default: ast.expr | None) -> tuple[Any] | None:
     """The fact that all uses share, in a tuple, or None."""
     if not values or ... in values:
         return None
+    numbers = _numbers(values)
     first = values[0]
     switch = first is None or isinstance(first, bool | str | Expr)
     usual = isinstance(default, ast.Constant) and default.value == first
     if all(type(v) is type(first) and v == first for v in values) and first is not PRESENT and (switch or usual):
         return (first,)
+    if numbers is not None:
+        return (Known(numbers),)
     if all(v is PRESENT or isinstance(v, Expr) or (v not in (None, False) and v != 0) for v in values):
         return (PRESENT,)
     return None
+
+
+def _numbers(values: list[Any]) -> tuple[Any, ...] | None:
+    """The numbers that an argument is given, if it is given nothing else."""
+    found: list[Any] = []
+    for value in values:
+        found += value.values if isinstance(value, Known) else [value]
+    plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found)
+    return tuple(found) if plain else None
 
 
 def _forward_facts(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +21,13 @@ class Expr:
     """A known value that is written as this expression, e.g. `F.relu`."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A value that stays an argument but is one of these, so that tests of it are decided."""
+
+    values: tuple[Any, ...]
 
 
 class _Present:
@@ -124,6 +131,15 @@ def _edits(source: str, uses: Uses) -> Iterator[Edit]:
         yield from _expression_edits(text, function, knows)
         yield from _aliases(text, function)
     yield from _unused_attributes(text)
+    yield from _empty_init(text)
+
+
+def _empty_init(text: _Text) -> Iterator[Edit]:
+    """A constructor that only calls that of its base."""
+    for function in functions(text.tree):
+        if function.name == "__init__" and [text.text(s) for s in function.body] == ["super().__init__()"]:
+            start, end = text.lines(function)
+            yield start, end, ""
 
 
 def _parameters(function: ast.FunctionDef) -> list[ast.arg]:
@@ -162,6 +178,8 @@ class _Knowledge:
         known_, value = self.fact(node)
         if not known_:
             return None
+        if isinstance(value, Known):
+            return _agreed(bool(v) for v in value.values)
         return True if value is PRESENT or isinstance(value, Expr) else bool(value)
 
     def _compared(self, node: ast.Compare) -> bool | None:
@@ -170,6 +188,10 @@ class _Knowledge:
         op = node.ops[0]
         if not known or not other:
             return None
+        if isinstance(left, Known):
+            if isinstance(op, ast.Eq | ast.NotEq) and not isinstance(right, Known | Expr | _Present):
+                return _agreed((v == right) == isinstance(op, ast.Eq) for v in left.values)
+            return isinstance(op, ast.IsNot) if right is None else None
         if isinstance(op, ast.Is | ast.IsNot) and right is None:
             return (left is None) == isinstance(op, ast.Is)
         if left is PRESENT or right is PRESENT or isinstance(left, Expr):
@@ -177,6 +199,11 @@ class _Knowledge:
         if isinstance(op, ast.Eq | ast.NotEq):
             return bool(left == right) == isinstance(op, ast.Eq)
         return None
+
+
+def _agreed(answers: Iterable[bool]) -> bool | None:
+    found = set(answers)
+    return found.pop() if len(found) == 1 else None
 
 
 def _is_self(node: ast.AST) -> bool:
@@ -226,6 +253,8 @@ def _global(expression: str, init: Facts) -> object:
 def _literal(value: object) -> str:
     if isinstance(value, Expr):
         return value.text
+    if isinstance(value, float) and value.is_integer() and abs(value) >= 10_000:  # noqa: PLR2004
+        return f"{value:_.1f}"
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
     return repr(value)
@@ -242,10 +271,25 @@ def _statement_edits(text: _Text, function: ast.FunctionDef, knows: _Knowledge) 
                     pad = " " * node.col_offset
                     kept = f"{pad}else:\n{textwrap.indent(kept, '    ')}"
                 yield start, end, kept
+        yield from _returned_at_once(text, node)
         if isinstance(node, ast.Assign) and _is_noop(node):
             start, end = text.lines(node)
             yield start, end, ""
         yield from _after_return(text, node)
+
+
+def _returned_at_once(text: _Text, node: ast.AST) -> Iterator[Edit]:
+    """`x = E` and `return x` become `return E`."""
+    body = getattr(node, "body", None)
+    if not isinstance(body, list) or len(body) < 2:  # noqa: PLR2004 - two statements
+        return
+    last, result = body[-2:]
+    if not isinstance(last, ast.Assign) or not isinstance(result, ast.Return):
+        return
+    target, value = last.targets[0], result.value
+    same = isinstance(target, ast.Name) and isinstance(value, ast.Name) and target.id == value.id
+    if same:
+        yield text.span(last)[0], text.span(result)[1], f"return {text.text(last.value)}"
 
 
 def _is_noop(node: ast.Assign) -> bool:
@@ -298,7 +342,7 @@ def _expression_edits(text: _Text, function: ast.FunctionDef, knows: _Knowledge)
             yield from _default_keywords(text, node)
         elif isinstance(node, ast.Name | ast.Attribute) and isinstance(node.ctx, ast.Load):
             known, value = knows.fact(node)
-            if known and value is not PRESENT:
+            if known and not isinstance(value, _Present | Known):
                 yield start, end, _literal(value)
 
 
@@ -407,11 +451,12 @@ def _signature(text: _Text, source: str, function: ast.FunctionDef, uses: Uses) 
     needed: list[str] = []
     optional: list[str] = []
     for arg, default in zip(arguments.args, defaults, strict=True):
-        if arg.arg != "self" and (facts.get(arg.arg, PRESENT) is not PRESENT or arg.arg not in read):
+        folded = not isinstance(facts.get(arg.arg, PRESENT), _Present | Known)
+        if arg.arg != "self" and (folded or arg.arg not in read):
             continue
         written = text.text(arg)
         if default is None or arg.arg in required:
-            if facts.get(arg.arg) is PRESENT:
+            if isinstance(facts.get(arg.arg), _Present | Known):
                 written = written.replace(" | None", "")
             needed.append(written)
         else:
@@ -422,18 +467,28 @@ def _signature(text: _Text, source: str, function: ast.FunctionDef, uses: Uses) 
     end = text.span(function.body[0])[0]
     end = text.source.rindex(":", start, end)
     returns = "" if function.returns is None else f" -> {_returned(text, function)}"
-    one = f"({', '.join(needed + optional)}){returns}"
+    if needed + optional == [text.text(a) for a in arguments.args] and not optional:
+        return source
     head = text.source[text.starts[function.lineno - 1] : start]
-    if len(head + one) + 1 > WIDTH:
-        pad = " " * (function.col_offset + 4)
-        one = "(\n" + "".join(f"{pad}{a},\n" for a in needed + optional) + pad[4:] + ")" + returns
-    return source[:start] + one + source[end:]
+    one = _bracketed(head, needed + optional, returns + ":", function.col_offset)
+    return source[: text.starts[function.lineno - 1]] + one + source[end + 1 :]
+
+
+def _bracketed(head: str, items: list[str], tail: str, indent: int) -> str:
+    """`head(items)tail` on one line, or the items on one line of their own, or on many."""
+    inside = ", ".join(items)
+    if len(head) + len(inside) + len(tail) + 2 <= WIDTH:
+        return f"{head}({inside}){tail}"
+    pad = " " * (indent + 4)
+    if len(pad) + len(inside) <= WIDTH:
+        return f"{head}(\n{pad}{inside}\n{pad[4:]}){tail}"
+    return f"{head}(\n" + "".join(f"{pad}{item},\n" for item in items) + f"{pad[4:]}){tail}"
 
 
 def _returned(text: _Text, function: ast.FunctionDef) -> str:
     assert function.returns is not None
     written = text.text(function.returns)
-    if not written.startswith("Tensor | "):
+    if not written.startswith("Tensor | tuple"):
         return written
     values = [n.value for n in ast.walk(function) if isinstance(n, ast.Return)]
     if all(isinstance(value, ast.Tuple) for value in values):
@@ -454,11 +509,35 @@ def _tidy(source: str) -> str:
         joined = re.sub(r"\s*\n\s*", " ", piece)
         joined = re.sub(r"([(\[{]) ", r"\1", joined)
         joined = re.sub(r",? ([)\]}])", r"\1", joined)
-        fits = node.col_offset + len(joined) <= WIDTH
-        if fits and ast.dump(ast.parse(joined)) == ast.dump(ast.parse(textwrap.dedent(" " * node.col_offset + piece))):
+        joined = _relaid(joined, node.col_offset)
+        if joined is not None and _same(joined, " " * node.col_offset + piece):
             source = source[:start] + joined + source[end:]
     source = re.sub(r"\n{3,}", "\n\n", source)
     return re.sub(r":\n\n+(?= )", ":\n", source)
+
+
+def _relaid(joined: str, indent: int) -> str | None:
+    """A statement on one line, or its outermost call with the arguments on their own line."""
+    if indent + len(joined) <= WIDTH:
+        return joined
+    try:
+        (statement,) = ast.parse(joined).body
+    except SyntaxError:
+        return None
+    call = getattr(statement, "value", None)
+    if not isinstance(call, ast.Call) or call.end_col_offset != len(joined.encode()):
+        return None
+    text = _Text(joined)
+    head = text.text(call.func)
+    start = text.span(call)[0] + len(head)
+    items = [text.text(a) for a in call.args]
+    items += [f"{k.arg}={text.text(k.value)}" for k in call.keywords]
+    return _bracketed(" " * indent + joined[:start], items, "", indent)[indent:]
+
+
+def _same(one: str, other: str) -> bool:
+    """Whether two texts of one statement mean the same."""
+    return ast.dump(ast.parse(one)) == ast.dump(ast.parse(textwrap.dedent(other)))
 
 
 def _simple(tree: ast.Module) -> Iterator[ast.stmt]:

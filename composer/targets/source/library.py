@@ -65,3 +65,24 @@ def _definitions(path: Path, module: str, skip: type | None = None) -> dict[str,
         text = "".join(lines[first - 1 : node.end_lineno])
         found[node.name] = Definition(node.name, text, module, isinstance(node, ast.ClassDef))
     return found
+
+
+def default_arguments(component: Component) -> dict[str, object]:
+    """Constant defaults of the constructor of a component's torch half."""
+    return _defaults(component.kind)
+
+
+@cache
+def _defaults(kind: str) -> dict[str, object]:
+    cls = KINDS[kind]
+    found = definitions([cls.model_construct()]).get(cls.module)
+    if found is None or not found.is_class:
+        return {}
+    (tree,) = ast.parse(found.text).body
+    assert isinstance(tree, ast.ClassDef)
+    inits = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
+    if not inits or not inits[0].args.defaults:
+        return {}
+    names = [a.arg for a in inits[0].args.args][-len(inits[0].args.defaults) :]
+    pairs = zip(names, inits[0].args.defaults, strict=True)
+    return {name: node.value for name, node in pairs if isinstance(node, ast.Constant)}

@@ -69,7 +69,7 @@ def camel(name: str) -> str:
     """A name as a class is called: `transformer-base` is TransformerBase."""
     words = re.split(r"[^A-Za-z0-9]+", name)
     joined = "".join(word[:1].upper() + word[1:] for word in words)
-    return joined if joined[:1].isalpha() else f"Model{joined}"
+    return f"Model{joined}" if joined[:1].isdigit() else joined
 
 
 def _layer_name(stack: Stack, kind: LayerKind) -> str:

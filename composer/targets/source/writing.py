@@ -8,6 +8,8 @@ from typing import Any
 
 from composer.components.component import Name, Placed
 
+from .library import default_arguments
+
 WIDTH = 100
 
 
@@ -38,19 +40,24 @@ def quoted(text: str) -> str:
 
 
 def _decimal(value: float) -> str:
+    if len(repr(value)) <= 8:  # noqa: PLR2004 - a short decimal is what was meant
+        return f"{value:_.1f}" if value.is_integer() and abs(value) >= 10_000 else repr(value)  # noqa: PLR2004
     for power in (0.5, -0.5):
         square = round(value ** (1 / power)) if 1e-3 < value < 1e6 else 0  # noqa: PLR2004
         if square > 1 and square**power == value and not value.is_integer():
             return f"{square}**{power}"
-    if value.is_integer() and abs(value) >= 10_000:  # noqa: PLR2004
-        return f"{value:_.1f}"
     return repr(value)
 
 
 def constructor(placed: Placed) -> str:
     """The call that makes a component's torch half, its parts inside."""
     arguments: dict[str, Any] = dict(placed.component.arguments(placed.axes))
-    written = {name: literal(value) for name, value in arguments.items()}
+    defaults = default_arguments(placed.component)
+    written = {
+        name: literal(value)
+        for name, value in arguments.items()
+        if name not in defaults or defaults[name] != value or type(defaults[name]) is not type(value)
+    }
     written |= {name: constructor(part) for name, part in placed.parts.items()}
     module = placed.component.module
     if module.startswith("nn."):

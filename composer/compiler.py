@@ -1,0 +1,109 @@
+"""The whole pipeline on one page.
+
+    YAML text --load--> tree --check--> spec --resolve, infer, share--> graph --targets-->
+        source | module | diagram | summary
+
+Each arrow is one function, each word one immutable value. A stage reports all of its problems, in
+file order, and then stops.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import composer.components  # noqa: F401 - registers the kinds
+from composer.diagnostics import Span
+from composer.graph.build import build_graph
+from composer.graph.graph import Graph
+from composer.language.check import check as check_tree
+from composer.language.document import Mapping as MappingTree
+from composer.language.document import Tree, from_plain, merge
+from composer.language.load import parse
+from composer.language.spec import ModelSpec
+from composer.language.variants import apply, read
+from composer.targets.source.emit import Mode, emit
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Source = str | Path | Mapping[str, Any]
+"""A spec: the path of a file, its YAML text (a string of several lines), or plain data."""
+
+
+def load(
+    spec: Source, *, size: str | None = None, overrides: Iterable[str] = (),
+    attention_weights: str | Iterable[str] = (),
+) -> ModelSpec:  # fmt: skip
+    """The checked spec.
+
+    `size` chooses one of its `sizes`; `overrides` are texts like `decoder.num_layers=12`;
+    `attention_weights` adds outputs for the weights of attentions such as
+    `decoder.layers.*.cross_attention`.
+
+    Raises SpecError with every problem of the first stage that has any.
+    """
+    tree = _tree(spec, size, overrides)
+    names = [attention_weights] if isinstance(attention_weights, str) else attention_weights
+    for name in names:
+        tree = _with_weights(tree, name)
+    return check_tree(tree, size)
+
+
+def graph(
+    spec: Source | ModelSpec, *, size: str | None = None, overrides: Iterable[str] = (),
+    attention_weights: str | Iterable[str] = (),
+) -> Graph:  # fmt: skip
+    """The graph of a spec: names resolved, shapes inferred, sharing laid.
+
+    Raises SpecError with every problem of the first stage that has any.
+    """
+    if not isinstance(spec, ModelSpec):
+        spec = load(spec, size=size, overrides=overrides, attention_weights=attention_weights)
+    return build_graph(spec)
+
+
+def source(spec: Source | ModelSpec | Graph, *, mode: Mode = "standalone", size: str | None = None) -> str:
+    """The Python source of a model: `standalone`, or `linked` to `composer.nn`."""
+    return emit(spec if isinstance(spec, Graph) else graph(spec, size=size), mode)
+
+
+def build(
+    spec: Source | ModelSpec | Graph, *, size: str | None = None, overrides: Iterable[str] = (),
+    attention_weights: str | Iterable[str] = (), seed: int | None = None,
+) -> nn.Module:  # fmt: skip
+    """The model of a spec, a plain `torch.nn.Module`.
+
+    Its forward takes the spec's inputs by name and returns its outputs by name. With a `seed` its
+    parameters are those that `torch.manual_seed(seed)` gives.
+
+    >>> model = build("specs/transformer.yaml", size="small", seed=0)  # doctest: +SKIP
+    >>> model(source=source, target=target).logits  # doctest: +SKIP
+
+    Raises SpecError with every problem of the first stage that has any.
+    """
+    from composer.targets.module import build_module  # noqa: PLC0415 - torch is needed only here
+
+    if not isinstance(spec, Graph):
+        spec = graph(spec, size=size, overrides=overrides, attention_weights=attention_weights)
+    return build_module(spec, seed=seed)
+
+
+def _tree(spec: Source, size: str | None, overrides: Iterable[str]) -> Tree:
+    if isinstance(spec, Mapping):
+        tree = from_plain(dict(spec), Span("<data>", 1, 1, 1))
+    elif isinstance(spec, str) and "\n" in spec:
+        tree = parse(spec, "<text>")
+    else:
+        return read(spec, size=size, overrides=overrides)
+    return apply(tree, size=size, overrides=overrides)
+
+
+def _with_weights(tree: Tree, attention: str) -> Tree:
+    """The spec with one more output: the weights of an attention."""
+    if not isinstance(tree, MappingTree):
+        return tree
+    words = [word for word in attention.split(".") if word not in {"layers", "*"}]
+    output = {"_".join([*words, "weights"]): {"from": f"{attention}.weights"}}
+    return merge(tree, from_plain({"outputs": output}, Span("attention_weights", 1, 1, 1)))
