@@ -186,6 +186,7 @@ class Stack:
     span: Span
     lockstep: tuple[str, ...] = ()
     types: tuple[str, ...] = ("",)
+    result_read: bool = True
 
     @cached_property
     def kinds(self) -> tuple[LayerKind, ...]:

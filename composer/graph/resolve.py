@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import networkx as nx
 
 from composer.diagnostics import Note, Problems, Span
-from composer.language.document import value_span
+from composer.language.document import get, value_span
 from composer.language.spec import (
     CrossSpec,
     InputSpec,
@@ -55,6 +55,7 @@ class Wires:
     crosses: dict[str, list[CrossUnit]] = field(default_factory=dict)
     skips: dict[str, list[SkipUnit]] = field(default_factory=dict)
     weights: dict[str, list[tuple[int | None, str]]] = field(default_factory=dict)
+    used_layers: dict[str, int | None] = field(default_factory=dict)
     lockstep: dict[str, tuple[str, ...]] = field(default_factory=dict)
     order: tuple[str, ...] = ()
 
@@ -77,6 +78,7 @@ def resolve(spec: ModelSpec, problems: Problems) -> Wires | None:
         return None
     wires.order = _order(wires, problems)
     _check_used(wires, problems)
+    _check_layers_used(wires, problems)
     return None if problems else wires
 
 
@@ -339,8 +341,10 @@ def _resolve_parallel(parallel: ParallelSpec, wires: Wires, problems: Problems) 
         if parallel.direction is not None:
             others = [parallel.direction[0]] if reader.name == parallel.direction[1] else []
         if others:
+            back = 0 if parallel.direction else 1  # both ways, each reads what was before the step
             layers = {
-                n: tuple(State(other, n - 1) for other in others) for n in range(reader.num_layers)
+                n: tuple(State(other, n - back) for other in others)
+                for n in range(reader.num_layers)
             }
             unit = CrossUnit(parallel, tuple(others), layers)
             wires.crosses.setdefault(reader.name, []).append(unit)
@@ -423,3 +427,45 @@ def _check_used(wires: Wires, problems: Problems) -> None:
     if not any(isinstance(part, OutputSpec) for part in wires.parts.values()):
         span = wires.spec.tree.span
         problems.add("G202", "the spec has no outputs", span, fix="outputs: {states: {from: NAME}}")
+
+
+def _all_states(wires: Wires) -> Iterator[State]:
+    """Every state that some part reads."""
+    for ports in wires.sources.values():
+        for states in ports.values():
+            yield from states
+    for units in wires.crosses.values():
+        for unit in units:
+            for states in unit.layers.values():
+                yield from states
+    for skips in wires.skips.values():
+        for skip in skips:
+            yield from skip.layers.values()
+
+
+def _check_layers_used(wires: Wires, problems: Problems) -> None:
+    """Layers after the last one that is read would be there for nothing."""
+    read: dict[str, set[int | None]] = {}
+    for state in _all_states(wires):
+        last = wires.parts.get(state.part)
+        if isinstance(last, StackSpec):
+            whole = last.num_layers - 1 if state.item == "mix" else state.layer
+            read.setdefault(state.part, set()).add(whole)
+    for name, numbers in read.items():
+        stack = wires.parts[name]
+        assert isinstance(stack, StackSpec)
+        if None in numbers:
+            continue
+        top = max(n for n in numbers if n is not None)
+        wires.used_layers[name] = top
+        if top < stack.num_layers - 1:
+            problems.add(
+                "G202", f"layers {top + 1} to {stack.num_layers - 1} of '{name}' lead to no output: only "
+                f"its state after layer {top} is read", value_span(stack.tree, ("num_layers",)),
+                fix=f"num_layers: {top + 1}",
+            )  # fmt: skip
+        elif get(stack.tree, ("final_norm",)) is not None and stack.final_norm is not None:
+            problems.add(
+                "G202", f"the final norm of '{name}' leads to no output: only the states of its layers are read",
+                value_span(stack.tree, ("final_norm",)), fix="final_norm: false",
+            )  # fmt: skip

@@ -34,7 +34,8 @@ def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
     builder = _Builder(spec, shape, placing)
     layers = builder.layers()
     final = None
-    if spec.final_norm is not None:
+    result_read = spec.name not in placing.wires.used_layers
+    if spec.final_norm is not None and result_read:
         final = placed_norm(spec.final_norm, "norm", shape, f"'{spec.name}'", placing)
     if len(placing.problems) > before:
         return None
@@ -49,7 +50,7 @@ def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
     return Stack(
         spec.name, spec.role, source, spec.d_model, causal, embed, layers, final,
         tuple(builder.memories.values()), tuple(range(len(layers))), Value(shape, value.mask, sees),
-        spec.span, placing.wires.lockstep.get(spec.name, ()), spec.layer_types,
+        spec.span, placing.wires.lockstep.get(spec.name, ()), spec.layer_types, result_read,
     )  # fmt: skip
 
 

@@ -162,7 +162,7 @@ def _check_names(tree: Mapping, problems: Problems) -> None:
     seen: dict[str, tuple[str, Span]] = {}
     for section in NAMED_SECTIONS:
         for name, _, span in _sections(tree, section, Problems()):
-            if why := name_problem(name):
+            if why := name_problem(name, variable=section != "outputs"):
                 problems.add("C107", why, span, fix="choose another name")
             if name in seen:
                 other, place = seen[name]

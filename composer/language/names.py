@@ -24,21 +24,24 @@ MODULE_ATTRIBUTES = frozenset(
 
 SOURCE_NAMES = frozenset(
     """
-    self torch nn F math Tensor NamedTuple einsum rearrange reduce repeat x i layer mask rope states
-    int float str bool len range zip list tuple dict super annotations resample attention_mask
+    self torch nn F math Tensor NamedTuple einsum rearrange reduce repeat x i layer mask rope states h
+    padding weights     int float str bool len range zip list tuple dict super annotations resample attention_mask
     """.split()
 )
 """Names that emitted source uses for other things."""
 
 
-def name_problem(name: str) -> str | None:
-    """Why `name` cannot be a part's name, or None if it can."""
+def name_problem(name: str, *, variable: bool = True) -> str | None:
+    """Why `name` cannot be a part's name, or None if it can.
+
+    Without `variable` it is only an attribute, and no variable of the emitted source.
+    """
     if not NAME.fullmatch(name):
         return "a name starts with a letter and has at most 64 letters, digits and _"
     if keyword.iskeyword(name) or keyword.issoftkeyword(name):
         return f"'{name}' is a word of Python"
     if name in MODULE_ATTRIBUTES:
         return f"'{name}' is an attribute of every torch module"
-    if name in SOURCE_NAMES:
+    if variable and name in SOURCE_NAMES:
         return f"'{name}' has another meaning in the emitted source"
     return None

@@ -53,4 +53,5 @@ class ClassificationHead(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, time, d_model), mask (batch, time) -> (batch, num_classes)."""
-        return self.head(self.pool(x, mask))
+        x = self.pool(x) if mask is None else self.pool(x, mask=mask)
+        return self.head(x)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 LONGEST = 120
 """Of a text that is longer, the rest is cut: a label is one line."""
@@ -58,9 +59,10 @@ class Sheet:
 
     def __init__(self) -> None:
         self._defaults: list[str] = []
-        self._nodes: list[str] = []
         self._lines: list[str] = []
-        self._depth = 1
+        self._top = _Block("")
+        self._clusters: dict[str, _Block] = {}
+        self._open = [self._top]
 
     def default(self, of: str, **attributes: Attribute) -> None:
         """Attributes of every `node` or `edge`."""
@@ -68,21 +70,26 @@ class Sheet:
 
     def node(self, name: str, **attributes: Attribute) -> None:
         """A node, within the cluster that is open."""
-        self._put(f"{quote(name)} {_attributes(attributes)};")
+        self._open[-1].items.append(f"{quote(name)} {_attributes(attributes)};")
 
     def remark(self, text: str) -> None:
         """A comment."""
-        self._put(f"// {clean(text)}")
+        self._open[-1].items.append(f"// {clean(text)}")
 
     @contextmanager
     def cluster(self, name: str, **attributes: Attribute) -> Iterator[None]:
         """A cluster around the nodes that are put while it is open."""
-        self._put(f"subgraph {quote(name)} {{")
-        self._depth += 1
-        self._put(f"graph {_attributes(attributes)};")
+        block = self._clusters[name] = _Block(name, [f"graph {_attributes(attributes)};"])
+        self._open[-1].items.append(block)
+        with self.within(name):
+            yield
+
+    @contextmanager
+    def within(self, name: str) -> Iterator[None]:
+        """Opens a cluster again."""
+        self._open.append(self._clusters[name])
         yield
-        self._depth -= 1
-        self._put("}")
+        self._open.pop()
 
     def line(self, tail: str, head: str, **attributes: Attribute) -> None:
         """A line between two nodes, each with its port where it has one: `name:e`."""
@@ -95,10 +102,24 @@ class Sheet:
     def text(self, name: str, **attributes: Attribute) -> str:
         """The whole as DOT, with the attributes of the graph itself."""
         head = [f"digraph {quote(name)} {{", f"  graph {_attributes(attributes)};"]
-        return "\n".join([*head, *self._defaults, *self._nodes, *self._lines, "}", ""])
+        return "\n".join([*head, *self._defaults, *self._top.lines("  "), *self._lines, "}", ""])
 
-    def _put(self, statement: str) -> None:
-        self._nodes.append("  " * self._depth + statement)
+
+@dataclass(frozen=True)
+class _Block:
+    """A cluster: its statements and the clusters within it."""
+
+    name: str
+    items: list[str | _Block] = field(default_factory=list)
+
+    def lines(self, indent: str) -> Iterator[str]:
+        for item in self.items:
+            if isinstance(item, str):
+                yield indent + item
+            else:
+                yield f"{indent}subgraph {quote(item.name)} {{"
+                yield from item.lines(indent + "  ")
+                yield f"{indent}}}"
 
 
 def _end(name: str) -> str:

@@ -84,7 +84,7 @@ def _pill(fill: str, color: str, text: str) -> str:
 
 
 def _stroke(color: str, width: float) -> str:
-    cell = f'<TD FIXEDSIZE="TRUE" WIDTH="22" HEIGHT="{round(width) * 2 - (width < 2)}" BGCOLOR="{color}"></TD>'
+    cell = f'<TD FIXEDSIZE="TRUE" WIDTH="22" HEIGHT="{round(2 * width - 1)}" BGCOLOR="{color}"></TD>'
     return f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cell}</TR></TABLE>'
 
 

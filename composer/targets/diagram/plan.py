@@ -143,3 +143,47 @@ def _between(first: str, last: str, graph: Graph) -> Iterator[str]:
     for name in _before(last, graph):
         if first in _before(name, graph):
             yield name
+
+
+def in_order(graph: Graph, columns: Mapping[str, Column]) -> list[Column]:
+    """The columns that begin with an input or hold a stack, from left to right.
+
+    What a stack attends to stands left of it, what it attends to first the nearest; a second
+    stack that attends to the same stands on the other side.
+    """
+    found: list[Column] = []
+    read: set[str] = set()
+    for name, part in graph.parts.items():
+        column = columns[name]
+        if not isinstance(part, Input | Stack):
+            continue
+        if column not in found:
+            found.append(column)
+        if isinstance(part, Stack):
+            attended = [columns[n] for n in _attended(part) if n not in part.lockstep]
+            _move(found, column, attended, read)
+    return found
+
+
+def _move(found: list[Column], column: Column, attended: list[Column], read: set[str]) -> None:
+    sources = [c for c in dict.fromkeys(attended) if c in found and c != column]
+    if not sources:
+        return
+    found.remove(column)
+    if sources[0].name in read:
+        found.insert(found.index(sources[0]), column)
+        return
+    for source in reversed([c for c in sources if c.name not in read]):
+        found.remove(source)
+        found.append(source)
+        read.add(source.name)
+    found.append(column)
+
+
+def _attended(stack: Stack) -> Iterator[str]:
+    """Parts that a stack attends to, in the order of its layer."""
+    memories = {memory.argument: memory for memory in stack.memories}
+    for fold in folds_of(stack):
+        for argument, states in fold.reads.items():
+            memory = memories.get(argument)
+            yield from dict.fromkeys(s.part for s in (memory.sources if memory else states[:1]))

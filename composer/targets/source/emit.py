@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
-from composer.graph.graph import Graph, LayerKind
+from composer.graph.graph import Graph, LayerKind, Stack
 
 from .fold import PRESENT, Expr, Facts, Known, Uses, fold, names_in_call
 from .layers import layer_class
 from .library import Definition, definitions, names_in
 from .model import model_class, output_class
-from .plan import Plan, plan
+from .plan import Plan, camel, layer_name, plan
 from .stacks import stack_class
 from .writing import docstring
 
@@ -69,14 +69,34 @@ def _about(graph: Graph) -> str:
 def _structure(made: Plan) -> list[str]:
     """Output, model, stacks and layers, top-down."""
     graph = made.graph
+    layers = _layers(made)
     stacks = [stack_class(stack, made) for stack in graph.stacks]
-    layers: dict[str, str] = {}
-    for stack in graph.stacks:
-        kind: LayerKind
+    return [output_class(made), model_class(made), *stacks, *layers]
+
+
+def _layers(made: Plan) -> list[str]:
+    """The classes of layers; kinds of one text are one class, named after what they share."""
+    texts: dict[str, list[tuple[Stack, LayerKind]]] = {}
+    for stack in made.graph.stacks:
         for kind in stack.kinds:
-            text = layer_class(kind, stack, made)
-            layers.setdefault(made.classes[id(kind)], text)
-    return [output_class(made), model_class(made), *stacks, *layers.values()]
+            texts.setdefault(layer_class(kind, stack, made, "Layer"), []).append((stack, kind))
+    layers = []
+    for text, users in texts.items():
+        name = made.name_class(id(users[0][1]), _shared_name(users))
+        made.classes |= {id(kind): name for _, kind in users}
+        layers.append(text.replace("class Layer(", f"class {name}(", 1))
+    return layers
+
+
+def _shared_name(users: list[tuple[Stack, LayerKind]]) -> str:
+    """The name of a class for one or several kinds of layers."""
+    stacks = list({stack.name: stack for stack, _ in users}.values())
+    if len(users) == 1:
+        return layer_name(*users[0])
+    if len(stacks) == 1:
+        return f"{camel(stacks[0].name)}Layer"
+    roles = {stack.role for stack in stacks}
+    return f"{roles.pop().title()}Layer" if len(roles) == 1 else "TransformerLayer"
 
 
 def _used(texts: list[str], library: dict[str, Definition]) -> list[Definition]:

@@ -532,7 +532,10 @@ def _relaid(joined: str, indent: int) -> str | None:
     start = text.span(call)[0] + len(head)
     items = [text.text(a) for a in call.args]
     items += [f"{k.arg}={text.text(k.value)}" for k in call.keywords]
-    return _bracketed(" " * indent + joined[:start], items, "", indent)[indent:]
+    if any(isinstance(a, ast.GeneratorExp) for a in call.args):
+        return None
+    laid = _bracketed(" " * indent + joined[:start], items, "", indent)[indent:]
+    return None if any(len(line) > WIDTH for line in laid.splitlines()) else laid
 
 
 def _same(one: str, other: str) -> bool:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from composer.components.component import Mask
 from composer.graph.graph import Body, Branch, LayerKind, Node, Skip, Stack
 
+from composer.shapes import symbol
+
 from .plan import Given, Plan, axes_text, memory_mask
-from .writing import WIDTH, call, constructor, docstring, literal
+from .writing import WIDTH, assign, call, constructor, docstring, literal
 
 Side = tuple[str, bool, int | None]
 """What a stack makes once for its layers: which kind of mask or table, and its options."""
@@ -71,13 +73,14 @@ def side_name(argument: str, key: object, arguments: LayerArguments) -> str:
     return f"{argument}_{sum(name.startswith(argument) for name in arguments.sides) + 1}"
 
 
-def layer_class(kind: LayerKind, stack: Stack, plan: Plan) -> str:
-    """The source of a layer's class."""
+def layer_class(kind: LayerKind, stack: Stack, plan: Plan, name: str) -> str:
+    """The source of a layer's class, called `name`."""
     arguments = arguments_of(kind, stack, plan)
-    name = plan.classes[id(kind)]
     lines = [f"class {name}(nn.Module):", *docstring(_summary(kind, stack), 4), ""]
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
-    lines += [f"        self.{node.name} = {constructor(node.placed)}" for node in _held(kind)]
+    for node in _held(kind):
+        more = {"return_weights": True} if node.name in kind.weights else {}
+        lines += assign(f"self.{node.name}", constructor(node.placed, **more))
     rates = {branch.dropout for branch in kind.branches if branch.dropout}
     for rate in sorted(rates):
         lines.append(f"        self.{_dropout(rate, rates)} = nn.Dropout({literal(rate)})")
@@ -124,7 +127,8 @@ def _signature(kind: LayerKind, arguments: LayerArguments) -> list[str]:
 
 
 def _shapes(kind: LayerKind, stack: Stack) -> str:
-    shape = axes_text(stack.value.shape)
+    time = stack.value.shape[1]
+    shape = axes_text((stack.value.shape[0], time if isinstance(time, int) else symbol("time"), stack.width))
     return f"x {shape} -> {shape}."
 
 

@@ -11,7 +11,7 @@ from .layers import mask_key
 from .plan import Given, Plan, axes_text, variable
 from .stacks import StackText, parameters_of, results_of
 from .ties import module_ties, weight_ties
-from .writing import call, constructor, docstring, literal
+from .writing import WIDTH, call, constructor, docstring, literal
 
 
 def output_class(plan: Plan) -> str:
@@ -63,7 +63,8 @@ def _parts(plan: Plan) -> Iterator[str]:
             yield f"self.{part.name} = {plan.classes[part.name]}()"
         elif isinstance(part, Module):
             if not _inline(part):
-                yield f"self.{part.name} = {constructor(part.node.placed)}"
+                more = {"return_weights": True} if part.returns_weights else {}
+                yield f"self.{part.name} = {constructor(part.node.placed, **more)}"
             for name, table in part.node.placed.component.tables(part.node.placed.axes).items():
                 yield f"self.{part.name}_{name} = {constructor(table)}"
         elif isinstance(part, Output) and part.head is not None:
@@ -144,8 +145,8 @@ def _padding(masks: object, state: State, plan: Plan, given: dict[str, Given]) -
 
 def _run_stack(stack: Stack, plan: Plan) -> Iterator[str]:
     arguments = [variable(stack.source, plan.graph), *(name for name, _ in parameters_of(stack, plan))]
-    names = [n if n.startswith(stack.name) else f"{stack.name}_{n}" for n in results_of(stack, plan)]
-    yield from call(f"{', '.join([stack.name, *names])} = self.{stack.name}", arguments, 0)
+    names = [stack.name if n == "x" else f"{stack.name}_{n}" for n in results_of(stack, plan)]
+    yield from call(f"{', '.join(names)} = self.{stack.name}", arguments, 0)
 
 
 def _run_together(stack: Stack, plan: Plan) -> Iterator[str]:
@@ -162,7 +163,11 @@ def _run_together(stack: Stack, plan: Plan) -> Iterator[str]:
     walk = f"zip({', '.join(f'self.{text.stack.name}.layers' for text in texts)})"
     numbered = any(len(c) > 1 or "[i" in c[0][1] or "i]" in c[0][1] for c in calls)
     head = f"i, ({', '.join(layers)})" if numbered else ", ".join(layers)
-    yield f"for {head} in {f'enumerate({walk})' if numbered else walk}:"
+    line = f"for {head} in {f'enumerate({walk})' if numbered else walk}:"
+    if len(line) + 8 > WIDTH:
+        yield f"layers = {walk}"
+        line = f"for {head} in {'enumerate(layers)' if numbered else 'layers'}:"
+    yield line
     yield from (f"    {line}" for line in _steps(texts, calls))
     for text in texts:
         yield from text.after()
@@ -173,6 +178,10 @@ def _steps(
 ) -> Iterator[str]:
     """Every stack reads the others' states as they were before the step."""
     names = [text.x for text in texts]
+    if any(text.follows() for text in texts):
+        for text, found in sorted(zip(texts, calls, strict=True), key=lambda pair: pair[0].follows()):
+            yield from text.steps(found, text.x)
+        return
     simple = all(len(c) == 1 and not c[0][2] for c in calls)
     together = f"{', '.join(names)} = {', '.join(c[0][1] for c in calls)}"
     if simple and len(together) <= 84:  # noqa: PLR2004 - what fits after the indentation

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from composer.components.component import Placed
-from composer.graph.graph import Graph, Input, Layer, LayerKind, Module, Stack, State
+from composer.graph.graph import Graph, Input, LayerKind, Module, Stack, State
 from composer.shapes import Shape
 
 Given = Literal["tensor", "maybe"]
@@ -54,14 +54,6 @@ def plan(graph: Graph, library: Iterable[str]) -> Plan:
     made.name_class("output", f"{made.classes['model']}Output")
     for stack in graph.stacks:
         made.name_class(stack.name, camel(stack.name))
-    seen: dict[object, str] = {}
-    for stack in graph.stacks:
-        for kind in stack.kinds:
-            shape = kind_shape(graph, stack, kind)
-            if shape in seen:
-                made.classes[id(kind)] = seen[shape]
-            else:
-                seen[shape] = made.name_class(id(kind), _layer_name(stack, kind))
     return made
 
 
@@ -72,33 +64,13 @@ def camel(name: str) -> str:
     return f"Model{joined}" if joined[:1].isdigit() else joined
 
 
-def _layer_name(stack: Stack, kind: LayerKind) -> str:
+def layer_name(stack: Stack, kind: LayerKind) -> str:
+    """What the class of a kind of layers would be called."""
     crossing = any(body.reads for branch in kind.branches for body in branch.bodies)
     some = crossing and len({k.type for k in stack.kinds}) < len(stack.kinds)
-    return f"{camel(stack.name)}{camel(kind.type)}{'Cross' if some else ''}Layer"
-
-
-def kind_shape(graph: Graph, stack: Stack, kind: LayerKind) -> object:
-    """What must be equal for two kinds of layers to be one class."""
-    padded = stack.value.mask is not None
-    memories = tuple(sorted((a, memory_mask(graph, stack, a) is not None) for a in kind.arguments))
-    nodes = tuple(
-        (node.name, node.component.model_dump_json(serialize_as_any=True), tuple(node.placed.axes.items()))
-        for node in kind.nodes()
-    )
-    wiring = tuple(
-        (b.name, b.placement, b.scale, b.dropout, b.residual, tuple(x.returns_weights for x in b.bodies))
-        for b in kind.branches
-    )
-    return (padded, memories, _sizes_only(nodes), wiring, tuple(s.resample for s in kind.skips))
-
-
-def _sizes_only(nodes: tuple[tuple[str, str, tuple[tuple[str, object], ...]], ...]) -> object:
-    """Lengths do not matter: only what a constructor is given does."""
-    return tuple(
-        (name, text, tuple((axis, size) for axis, size in axes if isinstance(size, int)))
-        for name, text, axes in nodes
-    )
+    skipping = kind.skips and any(not k.skips for k in stack.kinds)
+    words = [kind.type, "cross" if some else "", "skip" if skipping else "", "layer"]
+    return camel(stack.name) + "".join(camel(word) for word in words)
 
 
 def memory_mask(graph: Graph, stack: Stack, argument: str) -> str | None:
@@ -153,11 +125,6 @@ def reads_of(part: object) -> Iterable[State]:
             yield from states
     else:
         yield from (s for s in (getattr(part, "source", None), *getattr(part, "layers", ())) if s)
-
-
-def layers_of(stack: Stack, kind: LayerKind) -> list[tuple[int, Layer]]:
-    """The layers of one kind with their numbers."""
-    return [(i, layer) for i, layer in enumerate(stack.layers) if layer.kind is kind]
 
 
 def axes_text(shape: Shape) -> str:

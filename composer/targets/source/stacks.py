@@ -10,7 +10,7 @@ from composer.graph.graph import Layer, LayerKind, Memory, Stack, State
 
 from .layers import arguments_of
 from .plan import Plan, axes_text, memory_mask, reads_of, states_read
-from .writing import WIDTH, call, condition, constructor, docstring, index_of
+from .writing import WIDTH, assign, call, condition, constructor, docstring, index_of
 
 
 @dataclass
@@ -145,6 +145,14 @@ class StackText:
         """Whether a state is that of a stack in step, as it is just now."""
         return state.part in self.stack.lockstep and state.part != self.stack.name
 
+    def follows(self) -> bool:
+        """Whether each layer reads what a stack in step has just made, not what was before."""
+        return any(
+            self._live(state) and state.layer == number
+            for number, layer in enumerate(self.stack.layers)
+            for state in layer.reads.values()
+        )
+
     def _arguments(
         self, kind: LayerKind, numbers: list[int], indices: dict[str, str]
     ) -> Iterator[str]:
@@ -254,38 +262,19 @@ def stack_class(stack: Stack, plan: Plan) -> str:
     lines = [f"class {name}(nn.Module):", *docstring(_summary(stack), 4), ""]
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
     if stack.embed is not None:
-        lines += _assign(f"self.{stack.embed.name}", constructor(stack.embed.placed))
+        lines += assign(f"self.{stack.embed.name}", constructor(stack.embed.placed))
     for key, table in tables_of(stack).items():
-        lines += _assign(f"self.{table_name(stack, key)}", constructor(table))
+        lines += assign(f"self.{table_name(stack, key)}", constructor(table))
     for memory in stack.memories:
         for node in (memory.mix, *memory.projects):
             if node is not None:
-                lines += _assign(f"self.{node.name}", constructor(node.placed))
+                lines += assign(f"self.{node.name}", constructor(node.placed))
     lines += [f"        {line}" for line in _layer_list(stack, plan)]
     if stack.final_norm is not None:
-        lines += _assign(f"self.{stack.final_norm.name}", constructor(stack.final_norm.placed))
+        lines += assign(f"self.{stack.final_norm.name}", constructor(stack.final_norm.placed))
     if stack.lockstep:
         return "\n".join(lines) + "\n"
     return "\n".join([*lines, "", *_forward(stack, plan)]) + "\n"
-
-
-def _assign(target: str, value: str) -> list[str]:
-    line = f"        {target} = {value}"
-    if len(line) <= WIDTH:
-        return [line]
-    head, _, rest = value.partition("(")
-    return call(f"{target} = {head}", _split(rest[:-1]), 8)
-
-
-def _split(arguments: str) -> list[str]:
-    """Arguments of a call, split at commas outside brackets."""
-    parts, depth, start = [], 0, 0
-    for at, letter in enumerate(arguments):
-        depth += (letter in "([{") - (letter in ")]}")
-        if letter == "," and depth == 0:
-            parts.append(arguments[start:at].strip())
-            start = at + 1
-    return [*parts, arguments[start:].strip()]
 
 
 def _summary(stack: Stack) -> str:
@@ -305,28 +294,43 @@ def _layer_list(stack: Stack, plan: Plan) -> list[str]:
     """The ModuleList of the layers."""
     count = len(stack.layers)
     every = count // len(set(stack.layer_sets))
-    made = _choice(stack, plan)
-    if every == 1:
-        how = "_" if "i %" not in made and " i " not in made else "i"
-        return call("self.layers = nn.ModuleList", [f"{made} for {how} in range({count})"], 0)
+    groups = _groups(stack, plan)
     if every == count:
-        return [f"layer = {made}", f"self.layers = nn.ModuleList([layer] * {count})"]
-    steps = f"range({count // every})" if " i " not in made else f"range(0, {count}, {every})"
-    return [
-        f"layers = [{made} for {'i' if ' i ' in made else '_'} in {steps}]",
-        f"self.layers = nn.ModuleList(layers[i // {every}] for i in range({count}))",
-    ]
+        return [f"layer = {next(iter(groups))}", f"self.layers = nn.ModuleList([layer] * {count})"]
+    numbered = len(groups) > 1
+    if every > 1:
+        made = _choice(groups, count)
+        steps = f"range(0, {count}, {every})" if numbered else f"range({count // every})"
+        return [
+            f"layers = [{made} for {'i' if numbered else '_'} in {steps}]",
+            f"self.layers = nn.ModuleList(layers[i // {every}] for i in range({count}))",
+        ]
+    if len(groups) > 2 and count <= 12:  # noqa: PLR2004 - a list reads better than nested tests
+        names = [next(name for name, ns in groups.items() if n in ns) for n in range(count)]
+        return call("self.layers = nn.ModuleList", [f"[{', '.join(names)}]"], 0)
+    made, steps = _choice(groups, count), f"for {'i' if numbered else '_'} in range({count})"
+    line = f"self.layers = nn.ModuleList({made} {steps})"
+    if len(line) + 8 <= WIDTH:
+        return [line]
+    inner = [f"    {made} {steps}"]
+    inner = inner if len(inner[0]) + 8 <= WIDTH else [f"    {made}", f"    {steps}"]
+    return ["self.layers = nn.ModuleList(", *inner, ")"]
 
 
-def _choice(stack: Stack, plan: Plan) -> str:
-    """The constructor of layer `i`."""
+def _groups(stack: Stack, plan: Plan) -> dict[str, list[int]]:
+    """Constructors of the layers, and the numbers of the layers that each makes."""
     groups: dict[str, list[int]] = {}
     for number, layer in enumerate(stack.layers):
         groups.setdefault(f"{plan.classes[id(layer.kind)]}()", []).append(number)
+    return groups
+
+
+def _choice(groups: dict[str, list[int]], count: int) -> str:
+    """The constructor of layer `i`."""
     *some, last = list(groups)
     text = last
     for name in reversed(some):
-        text = f"{name} if {condition(groups[name], len(stack.layers))} else {text}"
+        text = f"{name} if {condition(groups[name], count)} else {text}"
     return text
 
 
@@ -334,10 +338,11 @@ def _forward(stack: Stack, plan: Plan) -> list[str]:
     text = StackText(stack, plan)
     source = stack.source.part if stack.embed is not None else "x"
     body = [*text.before(source), *text.loop(), *text.after()]
-    results = [text.x, *results_of(stack, plan)]
+    results = results_of(stack, plan)
     shape = axes_text(stack.value.shape)
     parts = ["self", f"{source}: Tensor", *(f"{n}: {kind}" for n, kind in parameters_of(stack, plan))]
-    returns = "Tensor" if len(results) == 1 else f"tuple[Tensor, {', '.join(['list[Tensor]'] * (len(results) - 1))}]"
+    kinds = ["Tensor" if name == text.x else "list[Tensor]" for name in results]
+    returns = kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
     lines = call("def forward", parts, 4, f" -> {returns}:")
     lines += docstring(f"{source} {_source_shape(stack, plan)} -> {shape}.", 8)
     lines += [f"        {line}" for line in body]
@@ -349,9 +354,10 @@ def _source_shape(stack: Stack, plan: Plan) -> str:
 
 
 def results_of(stack: Stack, plan: Plan) -> list[str]:
-    """What a stack returns beside its last state, by its own names."""
+    """What a stack returns, by its own names: its last state, all states, weights."""
     text = StackText(stack, plan)
-    states = ["states"] if text.keeps_states and _read_outside(stack, plan) else []
+    states = ["x"] if stack.result_read else []
+    states += ["states"] if text.keeps_states and _read_outside(stack, plan) else []
     return [*states, *(text.weights(branch) for branch in text.weight_branches())]
 
 

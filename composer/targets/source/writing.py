@@ -49,9 +49,9 @@ def _decimal(value: float) -> str:
     return repr(value)
 
 
-def constructor(placed: Placed) -> str:
+def constructor(placed: Placed, **more: object) -> str:
     """The call that makes a component's torch half, its parts inside."""
-    arguments: dict[str, Any] = dict(placed.component.arguments(placed.axes))
+    arguments: dict[str, Any] = {**placed.component.arguments(placed.axes), **more}
     defaults = default_arguments(placed.component)
     written = {
         name: literal(value)
@@ -94,6 +94,26 @@ def call(prefix: str, arguments: Sequence[str], indent: int, suffix: str = "") -
     return [f"{pad}{prefix}(", *(f"{pad}    {a}," for a in arguments), f"{pad}){suffix}"]
 
 
+def assign(target: str, value: str) -> list[str]:
+    """`target = value` in a constructor, a long call wrapped."""
+    line = f"        {target} = {value}"
+    if len(line) <= WIDTH:
+        return [line]
+    head, _, rest = value.partition("(")
+    return call(f"{target} = {head}", _split(rest[:-1]), 8)
+
+
+def _split(arguments: str) -> list[str]:
+    """Arguments of a call, split at commas outside brackets."""
+    parts, depth, start = [], 0, 0
+    for at, letter in enumerate(arguments):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and depth == 0:
+            parts.append(arguments[start:at].strip())
+            start = at + 1
+    return [*parts, arguments[start:].strip()]
+
+
 def docstring(text: str, indent: int) -> list[str]:
     """A docstring of one line, or wrapped after its first sentence."""
     pad = " " * indent
@@ -122,7 +142,7 @@ def condition(numbers: Sequence[int], count: int) -> str | None:
         return f"i < {len(wanted)}"
     if wanted == list(range(count - len(wanted), count)):
         return f"i >= {wanted[0]}"
-    for period in range(2, count // 2 + 1):
+    for period in range(2, (count + 1) // 2 + 1):
         residues = sorted({n % period for n in wanted})
         if [n for n in range(count) if n % period in residues] == wanted:
             if len(residues) == 1:
