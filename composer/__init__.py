@@ -3,6 +3,7 @@
 from composer.compiler import build, graph, load, source
 from composer.components.component import Component, Label, Mask, Name, OptionError, Tensors
 from composer.diagnostics import Problem, SpecError
+from composer.plugins import load_plugin
 
 __all__ = [
     "Component",
@@ -16,5 +17,6 @@ __all__ = [
     "build",
     "graph",
     "load",
+    "load_plugin",
     "source",
 ]

@@ -51,12 +51,15 @@ class Conv(Component):
         shapes = {
             "expand": (2 * width, width),
             "depthwise": (width, 1, self.kernel_size),
+            "norm": (width,),
             "contract": (width, width),
         }
-        tensors: Tensors = {f"{name}.weight": shape for name, shape in shapes.items()}
-        if self.bias:
-            tensors |= {f"{name}.bias": shape[:1] for name, shape in shapes.items()}
-        return tensors | {"norm.weight": (width,), "norm.bias": (width,)}
+        tensors: Tensors = {}
+        for name, shape in shapes.items():
+            tensors[f"{name}.weight"] = shape
+            if self.bias or name == "norm":
+                tensors[f"{name}.bias"] = shape[:1]
+        return tensors
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

@@ -18,7 +18,7 @@ class _Embedding(Component):
     """What embeddings of tokens and of vectors share."""
 
     role: ClassVar[Role] = "embedding"
-    slots: ClassVar[tuple[str, ...]] = ("embed",)
+    slots: ClassVar[tuple[str, ...]] = ("embed", "module")
 
     position: Component | None = Field(
         default=None,
@@ -72,7 +72,11 @@ class TokenEmbedding(_Embedding):
     )
 
     def complete(self, place: Mapping[str, Any]) -> Self:
-        return super().complete(place).model_copy(update=_no_dropout(self, place))
+        made = super().complete(place).model_copy(update=_no_dropout(self, place))
+        for option, value in (("vocab_size", 32_000), ("d_model", 512)):
+            if getattr(made, option) is None:
+                raise OptionError(option, f"a token embedding needs a {option} here", f"{option}: {value}")
+        return made
 
     def tensors(self, axes: Axes) -> Tensors:
         return {"tokens.weight": (axes.vocab_size, axes.d_model)}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, StringConstraints
+from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size, symbol
 
@@ -25,7 +26,7 @@ class Input(Component):
 
     def infer(
         self, inputs: Inputs, place: Mapping[str, Any]
-    ) -> tuple[Input, Axes, dict[str, Shape]]:
+    ) -> tuple[Self, Axes, dict[str, Shape]]:
         shape = (symbol("batch"), *self.sizes(str(place["name"])))
         return self, Axes({"batch": symbol("batch")}), {"": shape}
 
@@ -123,6 +124,6 @@ class Tensor(Input):
 
     def infer(
         self, inputs: Inputs, place: Mapping[str, Any]
-    ) -> tuple[Input, Axes, dict[str, Shape]]:
+    ) -> tuple[Self, Axes, dict[str, Shape]]:
         shape = tuple(size if isinstance(size, int) else symbol(size) for size in self.shape)
         return self, Axes({}), {"": shape}

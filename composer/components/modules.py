@@ -33,13 +33,12 @@ class Project(Component):
         self, inputs: Inputs, place: Mapping[str, Any]
     ) -> tuple[Self, Axes, dict[str, Shape]]:
         """Any number of axes before the last."""
-        (shape,) = inputs.values()
-        *rest, width = shape
+        shape: Shape = inputs["x"]  # type: ignore[assignment]  # one port
         rows: Size = 1
-        for size in rest:
-            rows = rows * size  # type: ignore[operator]  # sizes, not shapes
-        axes = Axes({"width": width, "d_model": self.d_model, "rows": rows})  # type: ignore[dict-item]
-        return self, axes, {"": (*rest, self.d_model)}  # type: ignore[dict-item]
+        for size in shape[:-1]:
+            rows = rows * size
+        axes = Axes({"width": shape[-1], "d_model": self.d_model, "rows": rows})
+        return self, axes, {"": (*shape[:-1], self.d_model)}
 
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"weight": (axes.d_model, axes.width)}

@@ -15,7 +15,8 @@ from composer.shapes import Shape, ShapeError, show
 from .graph import Input, Module, Node, Output, Part, Stack, State, Value
 from .resolve import PartSpec, Wires
 
-Sees = dict[str, Literal["past", "all"]]
+How = Literal["past", "all"]
+Sees = dict[str, How]
 
 
 class Placing:
@@ -123,7 +124,7 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
     mask = _mask_after(name, spec, node.component, known, shape, placing)
     sees = _sees_after(node.component, known, shape)
     for item, item_shape in list(node.placed.outputs.items())[1:]:
-        placing.values[State(name, item=item)] = Value(item_shape, None, _all(sees))
+        placing.values[State(name, item=item)] = Value(item_shape, None, see_all(sees))
     weights = any(item for _, item in placing.wires.weights.get(name, []))
     return Module(name, node, sources, Value(shape, mask, sees), merges, weights)
 
@@ -166,17 +167,18 @@ def _sees_after(
             aligned = value.shape[:2] == shape[:2] and not component.sees_future
             causal = bool(getattr(component, "causal", False))
             keeps = aligned if index == 0 or component.many else causal
-            merge_sees(sees, value.sees if keeps else _all(value.sees))
+            merge_sees(sees, value.sees if keeps else see_all(value.sees))
     return sees
 
 
-def merge_sees(sees: Sees, more: Mapping[str, Literal["past", "all"]]) -> None:
+def merge_sees(sees: Sees, more: Mapping[str, How]) -> None:
     """Adds what another value depends on."""
     for name, how in more.items():
         sees[name] = "all" if "all" in (how, sees.get(name)) else "past"
 
 
-def _all(sees: Mapping[str, Literal["past", "all"]]) -> Sees:
+def see_all(sees: Mapping[str, How]) -> Sees:
+    """The same inputs, every step of each."""
     return dict.fromkeys(sees, "all")
 
 

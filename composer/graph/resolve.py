@@ -239,9 +239,10 @@ _SKIP_END = re.compile(r"(\w+)(?:\.layers\.(\d+))?")
 
 def _resolve_skip(skip: SkipSpec, wires: Wires, problems: Problems) -> None:
     ends = [_skip_end(skip, key, wires, problems) for key in ("from", "to")]
-    if ends[0] is None or ends[1] is None:
+    first, last = ends
+    if first is None or last is None:
         return
-    (source, start), (to, stop) = ends
+    (source, start), (to, stop) = first, last
     span = value_span(skip.tree, ("pairs",)) if skip.pairs else skip.tree.span
     if (start is None) != (stop is None) or (start is not None and skip.pairs is not None):
         problems.add("G206", "name a layer at both ends, or two stacks and their pairs", span, fix="pairs: mirror")
@@ -254,11 +255,11 @@ def _resolve_skip(skip: SkipSpec, wires: Wires, problems: Problems) -> None:
     else:
         pairs = _pairs(skip, source, to, span, problems)
     seen: dict[int, State] = {}
-    for first, last in pairs:
-        if _check_pair(source, first, to, last, span, problems):
-            if last in seen:
-                problems.add("G206", f"two states of one skip reach layer {last}", span, fix="write two skips")
-            seen[last] = State(source.name, first)
+    for begin, end in pairs:
+        if _check_pair(source, begin, to, end, span, problems):
+            if end in seen:
+                problems.add("G206", f"two states of one skip reach layer {end}", span, fix="write two skips")
+            seen[end] = State(source.name, begin)
     wires.skips.setdefault(to.name, []).append(SkipUnit(skip, seen))
 
 

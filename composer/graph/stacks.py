@@ -17,7 +17,7 @@ from composer.language.spec import BranchSpec, CrossSpec, LayerSpec, StackSpec, 
 from composer.shapes import Shape, show
 
 from .graph import Body, Branch, Input, Layer, LayerKind, Memory, Node, Skip, Stack, State, Value
-from .infer import Placing, Sees, merge_sees, placed_norm
+from .infer import How, Placing, Sees, merge_sees, placed_norm, see_all
 from .resolve import CrossUnit, SkipUnit
 
 
@@ -101,11 +101,11 @@ def _sees(
 ) -> Sees:
     """What the states depend on; a causal stack must not see what its input hides."""
     sees: Sees = {}
-    merge_sees(sees, value.sees if causal else dict.fromkeys(value.sees, "all"))
+    merge_sees(sees, value.sees if causal else see_all(value.sees))
     past = [name for name, how in sees.items() if how == "past"]
     for span, state, aligned in builder.outside():
         read = _seen(state, builder, placing)
-        more = read if aligned and causal else dict.fromkeys(read, "all")
+        more = read if aligned and causal else see_all(read)
         for name in past:
             if causal and more.get(name) == "all":
                 _report_leak(spec, state.part, name, span, placing)
@@ -113,7 +113,7 @@ def _sees(
     return sees
 
 
-def _seen(state: State, builder: _Builder, placing: Placing) -> Mapping[str, str]:
+def _seen(state: State, builder: _Builder, placing: Placing) -> Mapping[str, How]:
     value = placing.value(state)
     if value is not None:
         return value.sees
@@ -351,7 +351,7 @@ class _Builder:
     def _put_combine(
         self, name: str, written: Written, shapes: tuple[Shape, ...], span: Span
     ) -> Node | None:
-        inputs = {"query": self.shape, "xs": shapes}
+        inputs: dict[str, Shape | tuple[Shape, ...]] = {"query": self.shape, "xs": shapes}
         return self.placing.put(name, written, inputs, self.owner, span, d_model=self.spec.d_model)
 
     # Branches

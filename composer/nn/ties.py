@@ -15,7 +15,7 @@ class TiedModule(nn.Module):
         """Gives one tensor its several names."""
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
-        super()._apply(fn, recurse)  # e.g. to_empty() makes a new tensor for every name
+        super()._apply(fn, recurse)  # to_empty() makes a new tensor for every name
         self.tie_weights()
         return self
 

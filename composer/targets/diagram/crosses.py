@@ -46,6 +46,7 @@ class _Crosses:
             return
         readers.append(stack.name)
         chip = self.pen.chip(name, "cross", "K, V", *text)
+        self.pen.put_beside(chip, self.places[stack.name].column, right=len(readers) > 1)
         if memory is None:
             tail, cluster = self._tail(states[0], name)
         else:
@@ -54,6 +55,7 @@ class _Crosses:
 
     def _words(self, reader: Reader, name: str, source: str, text: list[str]) -> None:
         chip = self.pen.chip(name, "cross", f"K, V of {source}", *text)
+        self.pen.put_beside(chip, self.places[stack.name].column)
         self.pen.sheet.row(chip, reader.rank)
         self._into(chip, reader)
 
@@ -86,6 +88,7 @@ class _Crosses:
             anchor = self.pen.anchor(f"{name}.start", place.column)
         if not place.column.down:
             self.pen.sheet.line(last, anchor, style="invis", weight=20)
+            self.pen.tops[last] = anchor
         return anchor, cluster
 
     def _memory(self, stack: Stack, memory: Memory, name: str) -> str:

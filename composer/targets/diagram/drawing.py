@@ -30,9 +30,9 @@ def draw(graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Dir
     ):  # fmt: skip
         columns = columns_of(graph)
         places = _parts(pen, columns)
-        _keep_order(pen, columns, places)
         draw_wires(pen, places)
         draw_crosses(pen, places)
+        _keep_order(pen, columns, places)
     legend = labels.legend(pen.palette, [k for k in LEGEND if k in pen.kinds], pen.kinds)
     return pen.sheet.text(
         graph.name, rankdir="LR" if pen.right else "BT", newrank=True, compound=True,
@@ -56,15 +56,28 @@ def _parts(pen: Pen, columns: Mapping[str, Column]) -> dict[str, Place]:
 
 
 def _keep_order(pen: Pen, columns: Mapping[str, Column], places: Mapping[str, Place]) -> None:
-    """Holds the columns in their order from left to right, by a row of unseen nodes below them all."""
+    """Holds columns in their order from left to right, by a row of unseen nodes above them all.
+
+    Above and not below, where the lines to it would narrow the space of the residuals.
+    """
     ordered = in_order(pen.graph, columns)
-    if len(ordered) == 1:
+    if len(ordered) == 1 and not pen.between:
         return
+    row: list[str] = []
     for column in ordered:
         names = [name for name in columns if columns[name] == column]
-        foot = places[names[-1]].exit if column.down else places[names[0]].entry
-        pen.sheet.line(pen.anchor(f"{column.name}.foot", column), foot, style="invis", weight=0)
-    pen.order(*(f"{column.name}.foot" for column in ordered))
+        last = places[names[0]].entry if column.down else places[names[-1]].exit
+        last = pen.tops.get(last, last)
+        row += [_above(pen, name, None) for name in pen.between.get((column.name, False), [])]
+        row.append(_above(pen, last, column))
+        row += [_above(pen, name, None) for name in pen.between.get((column.name, True), [])]
+    pen.order(*row)
+
+
+def _above(pen: Pen, node: str, column: Column | None) -> str:
+    anchor = pen.anchor(f"{node} top", column)
+    pen.sheet.line(node, anchor, style="invis", weight=0)
+    return anchor
 
 
 def _part(pen: Pen, name: str, part: Part, column: Column) -> Place:

@@ -43,7 +43,7 @@ def heading(palette: Palette, title: str, line: str) -> Html:
     """The title of a drawing and the grey line below it."""
     rows = [f"<B>{font(title, palette.title, 17)}</B>", font(line, palette.secondary, 10)]
     cells = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
-    return Html(f'<TABLE {_PLAIN} CELLPADDING="1">{cells}<TR><TD HEIGHT="6"></TD></TR></TABLE>')
+    return Html(f'<TABLE {_PLAIN} CELLPADDING="1">{cells}</TABLE>')
 
 
 def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, str]) -> Html:

@@ -35,6 +35,8 @@ class Pen:
         self.marks = Marks(graph)
         self.letters = words.letters_of(graph)
         self.kinds: dict[LineKind, str] = {}
+        self.tops: dict[str, str] = {}
+        self.between: dict[tuple[str, bool], list[str]] = {}
         self.sheet = sheet_for(palette)
 
     # Nodes
@@ -142,13 +144,15 @@ class Pen:
     # Lines
 
     def flow(
-        self, column: Column | None, tail: str, head: str, *, label: str = "", arrow: bool = True,
-        weight: int = 20,
+        self, column: Column | None, tail: str, head: str, *, label: str = "", leaving: str = "",
+        arrow: bool = True, weight: int = 20,
     ) -> None:  # fmt: skip
-        """A line of data; `label` is a shape that is written beside its head."""
+        """A line of data; shapes are written beside its head (`label`) and its tail (`leaving`)."""
         given: dict[str, Attribute] = {"weight": weight}
         if label:
             given |= {"headlabel": label, "labelangle": 72, "labeldistance": 3.4}
+        if leaving:
+            given |= {"taillabel": leaving, "labelangle": -72, "labeldistance": 3.4}
         self.line("data", column, tail, head, arrow=arrow, **given)
 
     def line(
@@ -172,11 +176,15 @@ class Pen:
         self.sheet.line(tail, head, **given)
         self.kinds.setdefault(kind, note)
 
+    def put_beside(self, name: str, column: Column, *, right: bool = False) -> None:
+        """Asks for a place beside a column for a node that belongs to none."""
+        self.between.setdefault((column.name, right), []).append(name)
+
     def order(self, *names: str) -> None:
         """Fixes the order of nodes in one rank."""
         self.sheet.row(*names)
         for left, right in zip(names, names[1:], strict=False):
-            self.sheet.line(left, right, style="invis", weight=0)
+            self.sheet.line(left, right, style="invis")
 
     def side(self, name: str) -> str:
         """The side of a node at which residuals start and end."""
@@ -195,7 +203,7 @@ class Pen:
         return path, kind + held, f"makes {show(placed.shape)}", place(span)
 
 
-_SWAPPED = {"headlabel": "taillabel", "ltail": "lhead", "lhead": "ltail"}
+_SWAPPED = {"headlabel": "taillabel", "taillabel": "headlabel", "ltail": "lhead", "lhead": "ltail"}
 
 
 def place(span: Span) -> str:

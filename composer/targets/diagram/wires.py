@@ -47,12 +47,15 @@ def _wire(
     source = places[state.part]
     tail = tail_of(state, source)
     straight = source.column.name == place.column.name
-    label = place.border or (pen.shape(pen.graph.parts[state.part].value.shape) if source.inside and straight else "")
-    del label, port, note
+    del port, note
     if isinstance(part, Module) and part.merges:
         pen.line("parallel", place.column, tail, place.entry, weight=2)
         return
-    pen.flow(place.column, tail, place.entry, label=place.border, arrow=place.arrow, weight=20 if straight else 2)
+    leaving = pen.shape(pen.graph.parts[state.part].value.shape) if source.inside and straight else ""
+    pen.flow(
+        place.column, tail, place.entry, label=place.border, leaving=leaving, arrow=place.arrow,
+        weight=20 if straight else 2,
+    )  # fmt: skip
 
 
 def tail_of(state: State, place: Place) -> str:

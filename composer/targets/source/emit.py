@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import ast
-import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 from composer.graph.graph import Graph, LayerKind, Stack
@@ -24,12 +24,8 @@ from .writing import docstring
 Mode = Literal["standalone", "linked"]
 
 _IMPORTS = {
-    "Callable": "from collections.abc import Callable",
-    "Mapping": "from collections.abc import Mapping",
-    "math": "import math",
-    "partial": "from functools import partial",
-    "Any": "from typing import Any",
     "NamedTuple": "from typing import NamedTuple",
+    "partial": "from functools import partial",
     "torch": "import torch",
     "F": "import torch.nn.functional as F",
     "Tensor": "from torch import Tensor",
@@ -39,25 +35,39 @@ _IMPORTS = {
     "repeat": "from einops import repeat",
     "einsum": "from einops import einsum",
 }
+"""What the text of a model itself may use; definitions bring the imports of their files."""
 
 
 def emit(graph: Graph, mode: Mode = "standalone") -> str:
     """The source of a model: a module of Python that needs torch, and einops where it is used."""
-    library = definitions(node.component for _, node in graph.nodes())
+    library = definitions(kinds_in(graph))
     made = plan(graph, library)
     texts = _structure(made)
     used = _used(texts, library)
     imports: list[str] = []
     if mode == "linked":
-        imports = _library_imports(used)
+        named = {name for text in texts for name in names_in(text)}
+        imports = _library_imports([definition for definition in used if definition.name in named])
         copied: list[str] = []
     else:
         texts, copied = _folded(texts, used, made)
     ordered = _base_first([*texts, *copied])
     body = "\n\n".join(ordered)
     head = "\n".join(docstring(_about(graph), 0))
-    lines = _import_lines(body, imports)
+    known = dict(_IMPORTS)
+    for definition in used if mode == "standalone" else []:
+        known |= definition.imports
+    lines = _import_lines(body, known, imports)
     return f"{head}\n\nfrom __future__ import annotations\n\n{lines}\n\n\n{body}"
+
+
+def kinds_in(graph: Graph) -> Iterator[str]:
+    """Every kind that a graph uses, inside other components too."""
+    waiting = [node.placed for _, node in graph.nodes()]
+    while waiting:
+        placed = waiting.pop()
+        yield placed.component.kind
+        waiting += [*placed.parts.values(), *placed.component.tables(placed.axes).values()]
 
 
 def _about(graph: Graph) -> str:
@@ -121,7 +131,10 @@ def _library_imports(used: list[Definition]) -> list[str]:
     modules: dict[str, list[str]] = {}
     for definition in used:
         modules.setdefault(definition.module, []).append(definition.name)
-    return [f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(modules.items())]
+    return [
+        f"from {module} import {', '.join(sorted(names, key=_import_order))}"
+        for module, names in sorted(modules.items())
+    ]
 
 
 # Folding for this model
@@ -163,8 +176,8 @@ def _facts(
     """What the uses of a definition have in common."""
     tree = ast.parse(definition.text).body[0]
     if isinstance(tree, ast.FunctionDef):
-        facts, dropped = _call_facts(definition.name, tree, texts, method=False)
-        return {tree.name: facts}, {}, dropped
+        facts, gone = _call_facts(definition.name, tree, texts, method=False)
+        return {tree.name: facts}, {}, gone
     assert isinstance(tree, ast.ClassDef)
     methods = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     found: dict[str, Facts] = {}
@@ -304,22 +317,24 @@ def _base_first(texts: list[str]) -> list[str]:
     return [texts[0], *bases, *(t for t in texts[1:] if t not in bases)]
 
 
-def _import_lines(body: str, library: list[str]) -> str:
+def _import_lines(body: str, known: Mapping[str, str], library: list[str]) -> str:
     """The imports that a body needs, grouped and sorted as usual."""
-    names = names_in(body)
-    lines = {line for name, line in _IMPORTS.items() if name in names}
-    for pattern in (r"from torch import (.+)", r"from collections.abc import (.+)", r"from typing import (.+)", r"from einops import (.+)"):
-        found = sorted(
-            (m[1] for line in lines if (m := re.fullmatch(pattern, line))),
-            key=lambda n: (n.islower(), n),
-        )
-        lines = {line for line in lines if not re.fullmatch(pattern, line)}
-        if found:
-            lines.add(pattern.replace("(.+)", ", ".join(found)))
-    groups = [
-        [line for line in lines if line.split()[1].split(".")[0] in {"collections", "math", "functools", "typing"}],
-        [line for line in lines if line.split()[1].split(".")[0] in {"torch", "einops"}],
-        library,
+    lines = {line for name, line in known.items() if name in names_in(body) and "__future__" not in line}
+    merged: dict[str, list[str]] = {}
+    for line in lines:
+        head, word, name = line.partition(" import ")
+        merged.setdefault(head if word else line, []).append(name)
+    texts = [
+        f"{head} import {', '.join(sorted(names, key=_import_order))}" if names[0] else head
+        for head, names in merged.items()
     ]
-    order = [sorted(group, key=lambda x: (x.startswith("from"), x)) for group in groups if group]
-    return "\n\n".join("\n".join(group) for group in order)
+    groups: list[list[str]] = [[], [], library]
+    for text in texts:
+        groups[text.split()[1].split(".")[0] not in sys.stdlib_module_names].append(text)
+    ordered = [sorted(group, key=lambda x: (x.startswith("from"), x)) for group in groups if group]
+    return "\n\n".join("\n".join(group) for group in ordered)
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the rest, as isort does."""
+    return (0 if name.isupper() else 1 if name[:1].isupper() else 2, name)

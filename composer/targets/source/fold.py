@@ -422,7 +422,7 @@ def _unused_attributes(text: _Text) -> Iterator[Edit]:
     read = {
         node.attr
         for node in ast.walk(text.tree)
-        if _is_self(node) and isinstance(node.ctx, ast.Load)  # type: ignore[attr-defined]
+        if isinstance(node, ast.Attribute) and _is_self(node) and isinstance(node.ctx, ast.Load)
     }
     for node, target in _assignments(text.tree):
         plain = isinstance(node.value, ast.Constant | ast.Name) or (
@@ -509,9 +509,9 @@ def _tidy(source: str) -> str:
         joined = re.sub(r"\s*\n\s*", " ", piece)
         joined = re.sub(r"([(\[{]) ", r"\1", joined)
         joined = re.sub(r",? ([)\]}])", r"\1", joined)
-        joined = _relaid(joined, node.col_offset)
-        if joined is not None and _same(joined, " " * node.col_offset + piece):
-            source = source[:start] + joined + source[end:]
+        laid = _relaid(joined, node.col_offset)
+        if laid is not None and _same(laid, " " * node.col_offset + piece):
+            source = source[:start] + laid + source[end:]
     source = re.sub(r"\n{3,}", "\n\n", source)
     return re.sub(r":\n\n+(?= )", ":\n", source)
 

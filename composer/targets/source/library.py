@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterable
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
 from pathlib import Path
 
 from composer.components.component import KINDS, Component
@@ -22,15 +22,17 @@ class Definition:
     text: str
     module: str
     is_class: bool
+    imports: Mapping[str, str] = field(default_factory=dict, hash=False)
 
-    def names(self) -> set[str]:
+    def names(self) -> frozenset[str]:
         """Every name that it reads."""
         return names_in(self.text)
 
 
-def names_in(source: str) -> set[str]:
+@lru_cache(maxsize=256)
+def names_in(source: str) -> frozenset[str]:
     """Every plain name that a source reads, those in annotations included."""
-    return {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    return frozenset(n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name))
 
 
 @cache
@@ -42,11 +44,11 @@ def builtin_definitions() -> dict[str, Definition]:
     return found
 
 
-def definitions(components: Iterable[Component]) -> dict[str, Definition]:
-    """`composer.nn`, and the files of those components that are somebody's own."""
+def definitions(kinds: Iterable[str]) -> dict[str, Definition]:
+    """`composer.nn`, and the files of those kinds that are somebody's own."""
     found = dict(builtin_definitions())
-    for component in components:
-        cls = KINDS[component.kind]
+    for kind in dict.fromkeys(kinds):
+        cls = KINDS[kind]
         if not cls.__module__.startswith("composer.components."):
             found |= _definitions(Path(inspect.getfile(cls)), cls.__module__, cls)
     return found
@@ -55,16 +57,34 @@ def definitions(components: Iterable[Component]) -> dict[str, Definition]:
 def _definitions(path: Path, module: str, skip: type | None = None) -> dict[str, Definition]:
     source = path.read_text(encoding="utf-8")
     lines = source.splitlines(keepends=True)
+    tree = ast.parse(source)
+    imports = dict(_imports(tree))
     found = {}
-    for node in ast.parse(source).body:
+    for node in tree.body:
         if not isinstance(node, ast.ClassDef | ast.FunctionDef):
             continue
         if skip is not None and node.name == skip.__name__:
             continue
         first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
         text = "".join(lines[first - 1 : node.end_lineno])
-        found[node.name] = Definition(node.name, text, module, isinstance(node, ast.ClassDef))
+        is_class = isinstance(node, ast.ClassDef)
+        found[node.name] = Definition(node.name, text, module, is_class, imports)
     return found
+
+
+def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Names that a file imports from elsewhere, with the line that imports each."""
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                rename = f" as {alias.asname}" if alias.asname else ""
+                yield alias.asname or alias.name.split(".")[0], f"import {alias.name}{rename}"
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            if node.module.split(".")[0] == "composer":
+                continue
+            for alias in node.names:
+                rename = f" as {alias.asname}" if alias.asname else ""
+                yield alias.asname or alias.name, f"from {node.module} import {alias.name}{rename}"
 
 
 def default_arguments(component: Component) -> dict[str, object]:
@@ -75,7 +95,7 @@ def default_arguments(component: Component) -> dict[str, object]:
 @cache
 def _defaults(kind: str) -> dict[str, object]:
     cls = KINDS[kind]
-    found = definitions([cls.model_construct()]).get(cls.module)
+    found = definitions([kind]).get(cls.module)
     if found is None or not found.is_class:
         return {}
     (tree,) = ast.parse(found.text).body

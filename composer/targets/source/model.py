@@ -204,11 +204,13 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
     if inline is not None:
         yield f"{module.name} = {inline}"
     else:
-        arguments, given = [], {}
+        arguments: list[str] = []
+        given: dict[str, Given] = {}
         for port, found in values.items():
             first = port == next(iter(values)) or component.many
             arguments += found if first else [f"{port}={found[0]}"]
-            given |= {} if first else {port: "tensor"}
+            if not first:
+                given[port] = "tensor"
         yield from _module_masks(module, plan, arguments, given)
         for name in component.tables(placed.axes):
             arguments.append(f"{name}=self.{module.name}_{name}({arguments[0]})")

@@ -65,7 +65,7 @@ def constructor(placed: Placed, **more: object) -> str:
     return f"{module}({', '.join(f'{name}={text}' for name, text in written.items())})"
 
 
-_TORCH = {
+_TORCH: dict[str, dict[str, object]] = {
     "nn.LayerNorm": {"eps": 1e-5, "bias": True},
     "nn.RMSNorm": {},
     "nn.Linear": {"bias": True},

@@ -1,0 +1,221 @@
+"""The summary of a model: its parts with their shapes and parameters, and the totals.
+
+Nothing here is estimated: shapes and counts are those of the graph, which the module that is built
+from it has too. What is shared is counted where it is first named and nowhere else.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+
+from composer.components.component import Placed
+from composer.graph.graph import Graph, Layer, LayerKind, Node, Output, Stack
+from composer.shapes import Shape, show
+
+BYTES = {"fp32": 4, "bf16": 2}
+"""Bytes of one parameter in each format that totals are given in."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A part of a model.
+
+    `parameters` are those that are counted here, all layers of the row together. `sets` is how
+    many of the `layers` have parameters of their own for this part; the others share them.
+    `shared` names the owner of parameters that are counted elsewhere.
+    """
+
+    path: str
+    kind: str
+    output: Shape
+    parameters: int
+    depth: int = 0
+    label: str = ""
+    layers: tuple[int, ...] = ()
+    sets: int = 0
+    shared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A model's parts in the order they run, and its size."""
+
+    name: str
+    title: str
+    rows: tuple[Row, ...]
+    parameters: int
+
+    def bytes(self, number_format: str) -> int:
+        """Bytes that the parameters take in `fp32` or `bf16`."""
+        return self.parameters * BYTES[number_format]
+
+
+def summarize(graph: Graph) -> Summary:
+    """The summary of a graph."""
+    rows = tuple(row for part in graph.parts.values() for row in _part(part, graph))
+    return Summary(graph.name, graph.title, rows, graph.parameters)
+
+
+def to_json(summary: Summary) -> str:
+    """The summary as JSON: sizes as numbers, lengths that vary as their names."""
+    data = {
+        "name": summary.name,
+        "title": summary.title,
+        "parameters": summary.parameters,
+        "bytes": {name: summary.bytes(name) for name in BYTES},
+        "parts": [_record(row) for row in summary.rows],
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def to_csv(summary: Summary) -> str:
+    """The rows of the summary as comma-separated values under a line of names."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(_record(summary.rows[0])), lineterminator="\n")
+    writer.writeheader()
+    for row in summary.rows:
+        record = _record(row)
+        writer.writerow(
+            {
+                **record,
+                "output": show(row.output),
+                "layers": " ".join(map(str, row.layers)),
+                "shared_with": " ".join(row.shared),
+            }
+        )
+    return stream.getvalue()
+
+
+def _record(row: Row) -> dict[str, object]:
+    return {
+        "path": row.path,
+        "kind": row.kind,
+        "label": row.label,
+        "output": [size if isinstance(size, int) else str(size) for size in row.output],
+        "parameters": row.parameters,
+        "layers": list(row.layers),
+        "sets": row.sets,
+        "shared_with": list(row.shared),
+    }
+
+
+# Rows
+
+
+def _part(part: object, graph: Graph) -> Iterator[Row]:
+    if isinstance(part, Stack):
+        yield from _stack(part, graph)
+    elif isinstance(part, Output) and part.head is None:
+        yield Row(part.name, "output", part.value.shape, 0)
+    else:
+        node = getattr(part, "head", None) or getattr(part, "node")  # noqa: B009 - input or module
+        yield _single(getattr(part, "name"), node, graph, 0)  # noqa: B009
+
+
+def _single(path: str, node: Node, graph: Graph, depth: int) -> Row:
+    """The row of a component that is there once."""
+    count, shared = _counted(path, node, graph)
+    placed = node.placed
+    return Row(path, placed.component.kind, placed.shape, count, depth, _label(placed), (), 0, shared)
+
+
+def _stack(stack: Stack, graph: Graph) -> Iterator[Row]:
+    rows = list(_inside(stack, graph))
+    total = sum(row.parameters for row in rows if row.depth == 1)
+    yield Row(stack.name, stack.role, stack.value.shape, total)
+    yield from rows
+
+
+def _inside(stack: Stack, graph: Graph) -> Iterator[Row]:
+    outside = [stack.embed]
+    for memory in stack.memories:
+        outside += [memory.mix, *memory.projects]
+    for node in outside:
+        if node is not None:
+            yield _single(f"{stack.name}.{node.name}", node, graph, 1)
+    for kind in stack.kinds:
+        yield from _layers(stack, kind, graph)
+    if stack.final_norm is not None:
+        yield _single(f"{stack.name}.{stack.final_norm.name}", stack.final_norm, graph, 1)
+
+
+def _layers(stack: Stack, kind: LayerKind, graph: Graph) -> Iterator[Row]:
+    """One row for all layers of a kind, and one for each of their components."""
+    numbers = tuple(i for i, layer in enumerate(stack.layers) if _is_of(layer, kind))
+    own = tuple(i for i in numbers if stack.layer_sets[i] == i)
+    rows = [_repeated(stack.name, numbers, own, node, graph) for node in kind.nodes()]
+    total = sum(row.parameters for row in rows)
+    path = f"{stack.name}.layers.{_ranges(numbers)}"
+    label = kind.type.replace("_", " ")
+    shared = () if own else (f"{stack.name}.layers.{stack.layer_sets[numbers[0]]}",)
+    yield Row(path, "layer", stack.value.shape, total, 1, label, numbers, len(own), shared)
+    yield from rows
+
+
+def _is_of(layer: Layer, kind: LayerKind) -> bool:
+    return layer.kind is kind
+
+
+def _repeated(
+    stack: str, numbers: tuple[int, ...], own: tuple[int, ...], node: Node, graph: Graph
+) -> Row:
+    """The row of a component that every layer of a kind has."""
+    counts, owners = [], []
+    for number in own:
+        count, shared = _counted(f"{stack}.layers.{number}.{node.name}", node, graph)
+        counts.append(count)
+        owners.append(tuple(re.sub(rf"\.layers\.{number}\.", ".layers.*.", p) for p in shared))
+    counted = [count for count in counts if count]
+    path = f"{stack}.layers.{_ranges(numbers)}.{node.name}"
+    placed = node.placed
+    same = owners[0] if owners and len(set(owners)) == 1 else _first_others(owners)
+    return Row(
+        path, placed.component.kind, placed.shape, sum(counts), 2, _label(placed), numbers,
+        len(counted) if placed.tensors else 0, same,
+    )  # fmt: skip
+
+
+def _first_others(owners: list[tuple[str, ...]]) -> tuple[str, ...]:
+    """Owners where layers differ: every one that is named, once."""
+    return tuple(dict.fromkeys(path for paths in owners for path in paths))
+
+
+def _counted(path: str, node: Node, graph: Graph) -> tuple[int, tuple[str, ...]]:
+    """Parameters that are counted at a place, and who owns those that are not."""
+    tensors: Mapping[str, tuple[int, ...]] = node.placed.tensors
+    aliased = {t: graph.aliases[f"{path}.{t}"] for t in tensors if f"{path}.{t}" in graph.aliases}
+    count = sum(prod(shape) for name, shape in tensors.items() if name not in aliased)
+    return count, tuple(dict.fromkeys(_owner(name, first) for name, first in aliased.items()))
+
+
+def _owner(tensor: str, first: str) -> str:
+    """The part that owns a shared tensor: its path without what both names end in."""
+    mine, theirs = tensor.split("."), first.split(".")
+    while len(theirs) > 1 and mine and mine[-1] == theirs[-1]:
+        mine, theirs = mine[:-1], theirs[:-1]
+    return ".".join(theirs)
+
+
+def _label(placed: Placed) -> str:
+    label = placed.component.label(placed.axes)
+    return f"{label.title}: {label.detail}" if label.detail else label.title
+
+
+def _ranges(numbers: tuple[int, ...]) -> str:
+    """Layer numbers, those in a row by their ends: `0-5`, `0-4,6`; evenly spaced: `0-10:2`."""
+    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    if len(numbers) > 2 and len(steps) == 1 and steps != {1}:  # noqa: PLR2004 - two have one step
+        return f"{numbers[0]}-{numbers[-1]}:{steps.pop()}"
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ",".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
