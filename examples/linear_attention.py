@@ -6,6 +6,8 @@ second computes it. Checks, shapes, counts, diagram and emitted source follow fr
     composer check examples/linear_attention.yaml --plugin examples/linear_attention.py
 """
 
+# A switch is a plain argument here, as in torch's own modules.
+# ruff: noqa: FBT001, FBT002
 from __future__ import annotations
 
 from collections.abc import Mapping
@@ -75,9 +77,9 @@ class LinearAttentionComponent(Component):
 
 
 class LinearAttention(nn.Module):
-    """Attention with elu(x) + 1 in place of the softmax, so that keys and values are summed once."""
+    """Attention with elu(x) + 1 in place of the softmax: keys and values are summed once."""
 
-    def __init__(self, d_model: int, num_heads: int, causal: bool = False) -> None:  # noqa: FBT001, FBT002 - as torch's own modules
+    def __init__(self, d_model: int, num_heads: int, causal: bool = False) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.causal = causal

@@ -25,7 +25,7 @@ MODULE_ATTRIBUTES = frozenset(
 SOURCE_NAMES = frozenset(
     """
     self torch nn F math Tensor NamedTuple einsum rearrange reduce repeat x i layer mask rope states h
-    padding weights     int float str bool len range zip list tuple dict super annotations resample attention_mask
+    padding weights     int float str bool len range zip list tuple dict super annotations resample attention_mask concat_masks
     """.split()
 )
 """Names that emitted source uses for other things."""

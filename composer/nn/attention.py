@@ -65,7 +65,7 @@ class Attention(nn.Module):
             if self.grouped:
                 k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
                 v = v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)
-            weights = attention_weights(q, k, mask, self.causal, self.scale)
+            weights = attention_probabilities(q, k, mask, self.causal, self.scale)
             x = F.dropout(weights, self.dropout, self.training) @ v
             return self.o(x.transpose(1, 2).flatten(2)), weights
         x = F.scaled_dot_product_attention(
@@ -81,7 +81,7 @@ class Attention(nn.Module):
         return self.o(x.transpose(1, 2).flatten(2))
 
 
-def attention_weights(
+def attention_probabilities(
     q: Tensor,
     k: Tensor,
     mask: Tensor | None = None,

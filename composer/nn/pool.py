@@ -20,7 +20,7 @@ class Pool(nn.Module):
             if mask is None:
                 return x[:, -1]
             last = mask.shape[1] - 1 - mask.int().flip(1).argmax(dim=1)
-            return x.take_along_dim(last[:, None, None], dim=1).squeeze(1)
+            return x.gather(1, last[:, None, None].expand(-1, 1, x.shape[2])).squeeze(1)
         if self.by == "max":
             if mask is not None:
                 x = x.masked_fill(~mask[:, :, None], float("-inf"))

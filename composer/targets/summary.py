@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from math import prod
 
 from composer.components.component import Placed
-from composer.graph.graph import Graph, Layer, LayerKind, Node, Output, Stack
+from composer.graph.graph import Graph, LayerKind, Node, Output, Stack
 from composer.shapes import Shape, show
 
 BYTES = {"fp32": 4, "bf16": 2}
@@ -147,7 +147,7 @@ def _inside(stack: Stack, graph: Graph) -> Iterator[Row]:
 
 def _layers(stack: Stack, kind: LayerKind, graph: Graph) -> Iterator[Row]:
     """One row for all layers of a kind, and one for each of their components."""
-    numbers = tuple(i for i, layer in enumerate(stack.layers) if _is_of(layer, kind))
+    numbers = tuple(i for i, layer in enumerate(stack.layers) if layer.kind is kind)
     own = tuple(i for i in numbers if stack.layer_sets[i] == i)
     rows = [_repeated(stack.name, numbers, own, node, graph) for node in kind.nodes()]
     total = sum(row.parameters for row in rows)
@@ -156,10 +156,6 @@ def _layers(stack: Stack, kind: LayerKind, graph: Graph) -> Iterator[Row]:
     shared = () if own else (f"{stack.name}.layers.{stack.layer_sets[numbers[0]]}",)
     yield Row(path, "layer", stack.value.shape, total, 1, label, numbers, len(own), shared)
     yield from rows
-
-
-def _is_of(layer: Layer, kind: LayerKind) -> bool:
-    return layer.kind is kind
 
 
 def _repeated(
@@ -191,11 +187,19 @@ def _counted(path: str, node: Node, graph: Graph) -> tuple[int, tuple[str, ...]]
     tensors: Mapping[str, tuple[int, ...]] = node.placed.tensors
     aliased = {t: graph.aliases[f"{path}.{t}"] for t in tensors if f"{path}.{t}" in graph.aliases}
     count = sum(prod(shape) for name, shape in tensors.items() if name not in aliased)
-    return count, tuple(dict.fromkeys(_owner(name, first) for name, first in aliased.items()))
+    return count, _owners(aliased)
 
 
-def _owner(tensor: str, first: str) -> str:
-    """The part that owns a shared tensor: its path without what both names end in."""
+def _owners(aliased: Mapping[str, str]) -> tuple[str, ...]:
+    """The parts that own shared tensors: the module of each, or all that they belong to."""
+    modules = dict.fromkeys(first.rpartition(".")[0] for first in aliased.values())
+    if len(modules) > 1:
+        modules = dict.fromkeys(_whole(name, first) for name, first in aliased.items())
+    return tuple(modules)
+
+
+def _whole(tensor: str, first: str) -> str:
+    """The path of a tensor's owner without what both names end in."""
     mine, theirs = tensor.split("."), first.split(".")
     while len(theirs) > 1 and mine and mine[-1] == theirs[-1]:
         mine, theirs = mine[:-1], theirs[:-1]

@@ -9,12 +9,12 @@ from . import words
 _PLACEMENTS = {"pre": "pre-norm", "post": "post-norm", "sandwich": "sandwich norm", "branch": "branch norm"}
 
 
-def subtitle(graph: Graph) -> str:
-    """Family, norm, width and size: `encoder-decoder, post-norm | d_model 512 | 63.1 M parameters`."""
+def facts(graph: Graph) -> list[str]:
+    """Family and norm, width, size: `encoder-decoder, post-norm`, `d_model 512`, ..."""
     family = ", ".join(word for word in (_family(graph), _norms(graph), _repeats(graph)) if word)
     widths = " / ".join(dict.fromkeys(str(stack.width) for stack in graph.stacks))
-    facts = [family, f"d_model {widths}" if widths else "", f"{words.count(graph.parameters)} parameters"]
-    return "  |  ".join(fact for fact in facts if fact)
+    found = [family, f"d_model {widths}" if widths else "", f"{words.count(graph.parameters)} parameters"]
+    return [fact for fact in found if fact]
 
 
 def _family(graph: Graph) -> str:

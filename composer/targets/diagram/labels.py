@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from .dot import Html, escape
+from .dot import Html, clean, escape
 from .theme import LEGEND, WIDTHS, LineKind, Palette
 
+_BAR = "‖"
 _PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
 
 
@@ -29,21 +30,26 @@ def chip(color: str, *lines: str, bold: bool = True) -> Html:
     return Html(_table([f"<B>{head}</B>" if bold else head, *(font(t, color, 9) for t in rest)], 2))
 
 
-def block(palette: Palette, title: str, detail: str, letters: str, pills: Sequence[tuple[str, bool]]) -> Html:
-    """The title of a block in its corner; a pill that is true says: one set, applied so often."""
-    cells = [f'<FONT POINT-SIZE="11.5">{_bold(title)}</FONT>{mark(palette, letters)}']
-    if detail:
-        cells.append(font(detail, palette.secondary, 9.5))
+def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[tuple[str, bool]]) -> Html:
+    """The title of a block in its corner, in bold and with more below it, and the pills.
+
+    A pill that is true says: one set of weights, applied so often.
+    """
+    title, *more = rows
+    head = f'<FONT POINT-SIZE="11.5">{_bold(title)}</FONT>{mark(palette, letters)}'
+    lines = [head, *(font(text, palette.secondary, 9.5) for text in more)]
+    cells = [head if not more else _table(lines, 0, align="RIGHT")]
     for text, shared in pills:
         cells.append(_pill(palette.shared if shared else palette.badge, palette.badge_text, text))
     return Html(_row(cells, 2))
 
 
-def heading(palette: Palette, title: str, line: str) -> Html:
-    """The title of a drawing and the grey line below it."""
-    rows = [f"<B>{font(title, palette.title, 17)}</B>", font(line, palette.secondary, 10)]
-    cells = "".join(f'<TR><TD ALIGN="LEFT">{row}</TD></TR>' for row in rows)
-    return Html(f'<TABLE {_PLAIN} CELLPADDING="1">{cells}</TABLE>')
+def heading(palette: Palette, title: str, facts: Iterable[str]) -> Html:
+    """The title of a drawing and a grey line of facts below it."""
+    text = f" {_BAR} ".join(clean(fact) for fact in facts)
+    line = font(text, palette.secondary, 10).replace(_BAR, "&#160;|&#160;")
+    rows = [f"<B>{font(title, palette.title, 17)}</B>", line]
+    return Html(_table(rows, 1, align="LEFT"))
 
 
 def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, str]) -> Html:
@@ -88,8 +94,9 @@ def _stroke(color: str, width: float) -> str:
     return f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cell}</TR></TABLE>'
 
 
-def _table(rows: Iterable[str], padding: int) -> str:
-    cells = "".join(f"<TR><TD>{row}</TD></TR>" for row in rows)
+def _table(rows: Iterable[str], padding: int, align: str = "CENTER") -> str:
+    cells = "".join(f'<TR><TD ALIGN="{align}">{row}</TD></TR>' for row in rows)
+    cells = cells.replace(' ALIGN="CENTER"', "")
     return f'<TABLE {_PLAIN} CELLPADDING="{padding}">{cells}</TABLE>'
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 from composer.components.norms import LayerNorm
@@ -69,6 +70,7 @@ class LayerPen:
         return f"{self.stack.name}.layers.{which}.{node.name}"
 
     def _box(self, node: Node, column: Column | None, title: str = "") -> str:
+        title = title or _own_title(node)
         letters = self.pen.marks.in_layers(self.stack.name, self.fold.numbers, node.name)
         path = self._path(node)
         return self.pen.component(self._name(node.name), node, path, column, letters, title)
@@ -136,7 +138,7 @@ class LayerPen:
         if not wide:
             self.pen.line("residual", self.column, start, self.pen.side(end), weight=0)
             return
-        chip = self.pen.chip(f"{end} identity", "residual", "identity", bold=False)
+        chip = self.pen.chip(f"{end} identity", "residual", "identity", bold=False, alone=False)
         self.pen.order(wide, chip)
         tail, head = ("s", "n") if not self.column.down else ("n", "s")
         if self.pen.right:
@@ -185,6 +187,15 @@ class LayerPen:
         self._remember(body, ends.memory, split, beside=True)
         self.place.attentions[body.node.name] = ends.exit
         return first, ends.exit
+
+
+def _own_title(node: Node) -> str:
+    """The name that the spec gives to a branch; empty where it is the usual one."""
+    name = re.sub(r"_\d+$", "", node.name)
+    usual = {node.component.kind, node.component.role, "attention", "feed_forward"}
+    if name in usual or name.startswith("cross_attention") or node.component.role in {"norm", "gate"}:
+        return ""
+    return name.replace("_", " ").title()
 
 
 def _after(combine: Node, circle: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from composer.graph.graph import Graph
@@ -34,12 +34,7 @@ class Marks:
     """Which letters stand on what, in the order of the `shared` connections."""
 
     def __init__(self, graph: Graph) -> None:
-        letters = _letters(len(graph.shares))
-        self._paths = [
-            (letter, _Path.parse(path))
-            for letter, share in zip(letters, graph.shares, strict=True)
-            for path in share.paths
-        ]
+        self._paths = list(_lettered([[_Path.parse(p) for p in s.paths] for s in graph.shares]))
 
     def __bool__(self) -> bool:
         return bool(self._paths)
@@ -69,9 +64,18 @@ class Marks:
         )
 
 
-def _letters(count: int) -> list[str]:
-    alphabet = string.ascii_uppercase
-    return [alphabet[i % 26] + (str(i // 26) if i >= 26 else "") for i in range(count)]  # noqa: PLR2004
+def _lettered(shares: list[list[_Path]]) -> Iterator[tuple[str, _Path]]:
+    """Every path with its letter; connections with a path in common share one set."""
+    groups: list[list[_Path]] = []
+    for share in shares:
+        met = [group for group in groups if set(group) & set(share)]
+        groups = [group for group in groups if group not in met]
+        groups.append([path for group in [*met, share] for path in group])
+    groups.sort(key=lambda group: min(i for i, share in enumerate(shares) if set(share) & set(group)))
+    for index, group in enumerate(groups):
+        letter = string.ascii_uppercase[index % 26] + (str(index // 26) if index >= 26 else "")  # noqa: PLR2004
+        for path in dict.fromkeys(group):
+            yield letter, path
 
 
 def _meet(one: tuple[str, ...], other: tuple[str, ...]) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
@@ -24,6 +25,16 @@ _NARROW = 1  # characters in the smallest circle
 _WIDE = 4  # characters in the widest
 
 
+@dataclass(frozen=True)
+class Beside:
+    """A node that belongs to no column and stands beside one."""
+
+    node: str
+    column: str
+    right: bool
+    below: bool
+
+
 class Pen:
     """What everything that draws shares; it remembers which kinds of lines it has drawn."""
 
@@ -36,7 +47,7 @@ class Pen:
         self.letters = words.letters_of(graph)
         self.kinds: dict[LineKind, str] = {}
         self.tops: dict[str, str] = {}
-        self.between: dict[tuple[str, bool], list[str]] = {}
+        self.beside: list[Beside] = []
         self.sheet = sheet_for(palette)
 
     # Nodes
@@ -105,10 +116,13 @@ class Pen:
         self._node(name, "anchor", column, shape="point", style="invis", width=0.01, height=0.01, label="")
         return name
 
-    def chip(self, name: str, kind: LineKind, *lines: str, bold: bool = True) -> str:
+    def chip(
+        self, name: str, kind: LineKind, *lines: str, bold: bool = True, alone: bool = True
+    ) -> str:
         """Words on a line."""
         text = labels.chip(self.palette.line(kind), *lines, bold=bold)
-        self._node(name, f"chip {kind}", None, shape="plain", style="", label=text, tooltip=lines)
+        with self.unseen(name) if alone else nullcontext():
+            self._node(name, f"chip {kind}", None, shape="plain", style="", label=text, tooltip=lines)
         return name
 
     def _node(self, name: str, class_: str, column: Column | None, **attributes: Attribute) -> None:
@@ -125,6 +139,16 @@ class Pen:
             fillcolor=fill, penwidth=1.2, margin=18, labelloc=self.top, labeljust="r", label=label,
             tooltip=about,
         )  # fmt: skip
+
+    def unseen(self, name: str) -> AbstractContextManager[None]:
+        """A block that is not seen, around what stands outside of all others.
+
+        Graphviz bends a residual around everything to its right that is in no block but the
+        drawing's own, as if it began at the left border.
+        """
+        return self.sheet.cluster(
+            f"cluster_{name}", peripheries=0, bgcolor="transparent", margin=0, label="", tooltip=" "
+        )
 
     def dashed(self, name: str, text: str) -> AbstractContextManager[None]:
         """A dashed block around what runs side by side."""
@@ -145,10 +169,10 @@ class Pen:
 
     def flow(
         self, column: Column | None, tail: str, head: str, *, label: str = "", leaving: str = "",
-        arrow: bool = True, weight: int = 20,
+        arrow: bool = True, weight: int = 20, **attributes: Attribute,
     ) -> None:  # fmt: skip
         """A line of data; shapes are written beside its head (`label`) and its tail (`leaving`)."""
-        given: dict[str, Attribute] = {"weight": weight}
+        given: dict[str, Attribute] = {"weight": weight, **attributes}
         if label:
             given |= {"headlabel": label, "labelangle": 72, "labeldistance": 3.4}
         if leaving:
@@ -176,9 +200,9 @@ class Pen:
         self.sheet.line(tail, head, **given)
         self.kinds.setdefault(kind, note)
 
-    def put_beside(self, name: str, column: Column, *, right: bool = False) -> None:
+    def put_beside(self, name: str, column: Column, *, right: bool = False, below: bool = False) -> None:
         """Asks for a place beside a column for a node that belongs to none."""
-        self.between.setdefault((column.name, right), []).append(name)
+        self.beside.append(Beside(name, column.name, right, below))
 
     def order(self, *names: str) -> None:
         """Fixes the order of nodes in one rank."""

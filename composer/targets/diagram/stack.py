@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 
 from composer.components.component import Placed
@@ -37,27 +35,12 @@ class Place:
         return next((layer for layer in self.layers if number in layer.fold.numbers), None)
 
 
-def draw_stacks(pen: Pen, stacks: list[Stack], columns: Mapping[str, Column]) -> dict[str, Place]:
-    """Draws stacks into their columns; several that run in step are drawn within one frame."""
-    for stack in stacks:
-        pen.sheet.remark(stack.name)
-    embeds = {stack.name: _embedding(pen, stack, columns[stack.name]) for stack in stacks}
-    with _frame(pen, stacks):
-        made = {stack.name: _middle(pen, stack, columns[stack.name]) for stack in stacks}
-    return {
-        stack.name: _ended(pen, stack, _started(pen, embeds[stack.name], made[stack.name]))
-        for stack in stacks
-    }
-
-
-def _frame(pen: Pen, stacks: list[Stack]) -> AbstractContextManager[None]:
-    if len(stacks) == 1:
-        return nullcontext()
-    return pen.dashed(f"cluster_{stacks[0].name} in step", f"{len(stacks)} stacks in step")
-
-
-def _middle(pen: Pen, stack: Stack, column: Column) -> Place:
-    return _whole(pen, stack, column) if pen.depth == 0 else _layers(pen, stack, column)
+def draw_stack(pen: Pen, stack: Stack, column: Column) -> Place:
+    """Draws a stack into its column."""
+    pen.sheet.remark(stack.name)
+    embed = _embedding(pen, stack, column)
+    made = _whole(pen, stack, column) if pen.depth == 0 else _layers(pen, stack, column)
+    return _ended(pen, stack, _started(pen, embed, made))
 
 
 def _started(pen: Pen, embed: tuple[str, str] | None, made: Place) -> Place:
@@ -141,29 +124,27 @@ def _layers(pen: Pen, stack: Stack, column: Column) -> Place:
 def _fold(
     pen: Pen, stack: Stack, fold: Fold, column: Column, folds: tuple[Fold, ...]
 ) -> LayerPlace:
+    """The block of layers that look the same, within that of their stack."""
     prefix = f"{stack.name}.{fold.numbers[0]}"
     letters = pen.marks.on_layers(stack.name, fold.numbers)
     if letters == pen.marks.on_layers(stack.name, ()):
         letters = ""  # it stands on the whole stack
-    pill = f"×{len(fold.numbers)} of {len(stack.layers)}"
     which = words.layers(fold.numbers)
-    title = labels.block(pen.palette, _fold_title(fold, folds), which, letters, [(pill, False)])
-    about = (f"{stack.name}: {which}",)
-    with pen.block(f"cluster_{prefix}", "block repeat", title, *about, nested=True):
+    rows = _fold_title(which, fold, folds)
+    title = labels.block(pen.palette, rows, letters, [(f"×{len(fold.numbers)}", False)])
+    with pen.block(f"cluster_{prefix}", "block repeat", title, f"{stack.name}: {which}", nested=True):
         return LayerPen(pen, stack, fold, prefix, column).draw()
 
 
-def _fold_title(fold: Fold, folds: tuple[Fold, ...]) -> str:
-    """What tells these layers from the others of their stack."""
-    name = f"{fold.kind.type} layer".strip()
+def _fold_title(which: str, fold: Fold, folds: tuple[Fold, ...]) -> list[str]:
+    """The type of these layers, which they are, and what else tells them from the others."""
     alike = [other for other in folds if other.kind.type == fold.kind.type]
-    notes = []
+    rows = [fold.kind.type, which] if fold.kind.type else [which]
     if len({_crosses(other) for other in alike}) > 1:
-        notes.append("with cross-attention" if _crosses(fold) else "without cross-attention")
+        rows.append("with cross-attention" if _crosses(fold) else "no cross-attention")
     if len({len(other.skips) for other in alike}) > 1:
-        notes.append("with skip" if fold.skips else "without skip")
-    title = " ".join([name, " and ".join(notes)]).strip()
-    return title[:1].upper() + title[1:]
+        rows.append("with skip" if fold.skips else "no skip")
+    return [_capital(rows[0]), *rows[1:]]
 
 
 def _crosses(fold: Fold) -> int:
@@ -175,15 +156,23 @@ def _title(pen: Pen, stack: Stack, *, single: bool) -> labels.Html:
     letters = pen.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
     if letters:
         pen.kinds["shared"] = ""
-    name = title_of(stack) + (" layer" if single else "")
-    return labels.block(pen.palette, name, "", letters, pills(stack))
+    name = title_of(stack)
+    rows = [f"{name} layer"] if len(name) + len(letters) <= _SHORT else [name, "layer"]
+    return labels.block(pen.palette, rows if single else [name], letters, pills(stack))
+
+
+_SHORT = 8
+"""Characters of a name that leave room for `layer` beside the line that comes out of a block."""
 
 
 def title_of(stack: Stack) -> str:
     """The name of a stack for people: `Encoder`, `Text encoder`."""
     name = stack.name.replace("_", " ")
-    known = name if stack.role in stack.name.lower() else f"{name} {stack.role}"
-    return known[:1].upper() + known[1:]
+    return _capital(name if stack.role in stack.name.lower() else f"{name} {stack.role}")
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def pills(stack: Stack) -> list[tuple[str, bool]]:

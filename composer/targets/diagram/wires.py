@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from composer.graph.graph import Module, Output, Part, State
+from composer.graph.graph import Input, Module, Output, Part, State
 
 from . import words
 from .pen import Pen
 from .stack import Place
+from .theme import LineKind
 
 Places = Mapping[str, Place]
 
@@ -16,45 +17,57 @@ Places = Mapping[str, Place]
 def draw_wires(pen: Pen, places: Places) -> None:
     """Lines from each part to those that are made from it."""
     for name, part in pen.graph.parts.items():
-        place = places[name]
         for port, states in _read(part).items():
             for state in _distinct(states):
-                _wire(pen, places, state, place, part, port, note=_note(states))
+                _wire(pen, places, state, places[name], _kind(part, port, state), note(states))
 
 
 def _read(part: Part) -> Mapping[str, tuple[State, ...]]:
+    if isinstance(part, Input):
+        return {}
     if isinstance(part, Module):
         return part.reads
-    if isinstance(part, Output):
-        return {"x": part.layers or (part.source,)}
-    return {"x": (part.source,)} if hasattr(part, "source") else {}
+    return {"x": (part.layers if isinstance(part, Output) else ()) or (part.source,)}
 
 
 def _distinct(states: tuple[State, ...]) -> list[State]:
-    """One state of each part; that of which layers is written on its line."""
+    """One state of each part; which layers they stand after is written on the line."""
     return list({(s.part, s.item, s.branch): s for s in states}.values())
 
 
-def _note(states: tuple[State, ...]) -> str:
-    """Which layers the states stand after, where it is not the last one."""
+def _kind(part: Part, port: str, state: State) -> LineKind:
+    if state.item == "weights":
+        return "weights"
+    if isinstance(part, Module):
+        if part.merges:
+            return "parallel"
+        if part.node.component.role == "attention" and port != next(iter(part.reads)):
+            return "cross"
+    return "data"
+
+
+def note(states: tuple[State, ...]) -> list[str]:
+    """Which layers some states stand after, where it is not the last one."""
     numbers = [state.layer for state in states if state.layer is not None]
-    return f"after {words.layers(numbers)}" if numbers else ""
+    return [("of " if states[0].item else "after ") + words.layers(numbers)] if numbers else []
 
 
 def _wire(
-    pen: Pen, places: Places, state: State, place: Place, part: Part, port: str, *, note: str
+    pen: Pen, places: Places, state: State, place: Place, kind: LineKind, notes: list[str]
 ) -> None:
     source = places[state.part]
     tail = tail_of(state, source)
     straight = source.column.name == place.column.name
-    del port, note
-    if isinstance(part, Module) and part.merges:
-        pen.line("parallel", place.column, tail, place.entry, weight=2)
+    weight = 20 if straight else 2
+    if kind != "data":
+        pen.line(kind, place.column, tail, place.entry, weight=weight)
         return
-    leaving = pen.shape(pen.graph.parts[state.part].value.shape) if source.inside and straight else ""
+    aside = {} if place.entry in pen.graph.parts or not notes else {"xlabel": f"{notes[0]}  "}
+    shape = pen.shape(pen.graph.parts[state.part].value.shape)
+    leaving = shape if source.inside and straight else ""
     pen.flow(
         place.column, tail, place.entry, label=place.border, leaving=leaving, arrow=place.arrow,
-        weight=20 if straight else 2,
+        weight=weight, **aside,
     )  # fmt: skip
 
 

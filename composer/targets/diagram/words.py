@@ -124,3 +124,14 @@ def listed(words: Iterable[str]) -> str:
 
 def _list(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
+
+
+def ordinal(value: int) -> str:
+    """A number's place in a row.
+
+    >>> ordinal(2), ordinal(11), ordinal(23)
+    ('2nd', '11th', '23rd')
+    """
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    teens = value % 100 in (11, 12, 13)
+    return f"{value}{'th' if teens else endings.get(value % 10, 'th')}"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 from composer.graph.graph import Graph, LayerKind, Stack
 
-from .fold import PRESENT, Expr, Facts, Known, Uses, fold, names_in_call
+from .folding import fold_for_model
 from .layers import layer_class
 from .library import Definition, definitions, names_in
 from .model import model_class, output_class
@@ -50,7 +50,7 @@ def emit(graph: Graph, mode: Mode = "standalone") -> str:
         imports = _library_imports([definition for definition in used if definition.name in named])
         copied: list[str] = []
     else:
-        texts, copied = _folded(texts, used, made)
+        texts, copied = fold_for_model(texts, used, made.uses)
     ordered = _base_first([*texts, *copied])
     body = "\n\n".join(ordered)
     head = "\n".join(docstring(_about(graph), 0))
@@ -73,7 +73,11 @@ def kinds_in(graph: Graph) -> Iterator[str]:
 def _about(graph: Graph) -> str:
     cite = f"\n\n{', '.join(graph.cite)}." if graph.cite else ""
     text = graph.description or "A model."
-    return f"{graph.title}: {text[:1].lower()}{text[1:]}{cite}" if graph.description else f"{graph.title}.{cite}"
+    return (
+        f"{graph.title}: {text[:1].lower()}{text[1:]}{cite}"
+        if graph.description
+        else f"{graph.title}.{cite}"
+    )
 
 
 def _structure(made: Plan) -> list[str]:
@@ -137,177 +141,6 @@ def _library_imports(used: list[Definition]) -> list[str]:
     ]
 
 
-# Folding for this model
-
-
-def _folded(
-    texts: list[str], used: list[Definition], made: Plan
-) -> tuple[list[str], list[str]]:
-    """The texts and the definitions they use, every argument that never varies gone."""
-    waiting = {definition.name: definition for definition in used}
-    done: dict[str, str] = {}
-    while waiting:
-        current = [*texts, *done.values()]
-        name = _next(waiting)
-        definition = waiting.pop(name)
-        if not any(name in names_in(text) for text in current):
-            continue  # folding took its last use
-        facts, required, dropped = _facts(definition, current, made)
-        folded = fold(definition.text, Uses(facts, required))
-        gone = {*dropped, *_lost_parameters(definition.text, folded)}
-        texts = [names_in_call(text, name, gone, definition.text) for text in texts]
-        done = {n: names_in_call(text, name, gone, definition.text) for n, text in done.items()}
-        done[name] = folded
-    order = sorted(used, key=lambda d: d.name.startswith("init_"))
-    return texts, [done[d.name] for d in order if d.name in done]
-
-
-def _next(waiting: dict[str, Definition]) -> str:
-    """A definition that no other waiting one uses, so that all of its uses are known."""
-    for name in waiting:
-        if not any(name in d.names() for other, d in waiting.items() if other != name):
-            return name
-    return next(iter(waiting))
-
-
-def _facts(
-    definition: Definition, texts: Iterable[str], made: Plan
-) -> tuple[dict[str, Facts], dict[str, frozenset[str]], set[str]]:
-    """What the uses of a definition have in common."""
-    tree = ast.parse(definition.text).body[0]
-    if isinstance(tree, ast.FunctionDef):
-        facts, gone = _call_facts(definition.name, tree, texts, method=False)
-        return {tree.name: facts}, {}, gone
-    assert isinstance(tree, ast.ClassDef)
-    methods = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
-    found: dict[str, Facts] = {}
-    required: dict[str, frozenset[str]] = {}
-    dropped: set[str] = set()
-    if "__init__" in methods:
-        found["__init__"], dropped = _call_facts(definition.name, methods["__init__"], texts, method=True)
-        required["__init__"] = _always_given(definition.name, methods["__init__"], texts)
-    if "forward" in methods and definition.name in made.uses:
-        found["forward"], required["forward"] = _forward_facts(methods["forward"], made.uses[definition.name])
-    return found, required, dropped
-
-
-def _call_facts(
-    name: str, function: ast.FunctionDef, texts: Iterable[str], *, method: bool
-) -> tuple[Facts, set[str]]:
-    """Facts about the parameters from all calls of `name`; and those that are folded away."""
-    parameters = [a.arg for a in function.args.args][1 if method else 0 :]
-    count = len(function.args.defaults)
-    defaults = dict(zip(parameters[len(parameters) - count :], function.args.defaults, strict=True))
-    values: dict[str, list[Any]] = {parameter: [] for parameter in parameters}
-    for call in _calls(name, texts):
-        given = dict(zip(parameters, call.args, strict=False))
-        given |= {str(k.arg): k.value for k in call.keywords}
-        for parameter in parameters:
-            node = given.get(parameter, defaults.get(parameter))
-            values[parameter].append(_value(node, method=method))
-    facts: Facts = {}
-    for parameter, found in values.items():
-        fact = _common(found, defaults.get(parameter))
-        if fact is not None:
-            facts[parameter] = fact[0]
-    dropped = {p for p, fact in facts.items() if fact is not PRESENT and not isinstance(fact, Known)}
-    return facts, dropped
-
-
-def _always_given(
-    name: str, function: ast.FunctionDef, texts: Iterable[str]
-) -> frozenset[str]:
-    """Parameters of a constructor that every call gives."""
-    parameters = [a.arg for a in function.args.args][1:]
-    given = [
-        {*parameters[: len(call.args)], *(str(k.arg) for k in call.keywords)}
-        for call in _calls(name, texts)
-    ]
-    return frozenset(set.intersection(*given)) if given else frozenset()
-
-
-def _calls(name: str, texts: Iterable[str]) -> Iterable[ast.Call]:
-    for text in texts:
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-                if node.func.id == name:
-                    yield node
-                elif node.func.id == "partial" and ast.unparse(node.args[0]) == name:
-                    yield ast.Call(node.func, [], node.keywords)
-            elif isinstance(node, ast.Call) and any(isinstance(a, ast.Name) and a.id == name for a in node.args):
-                yield ast.Call(node.func, [], [])  # handed on, e.g. to Module.apply
-
-
-def _value(node: ast.expr | None, *, method: bool) -> Any:  # noqa: ANN401 - any constant
-    """A constant, an expression that means the same everywhere, PRESENT, or unknown (...)."""
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
-        return ast.literal_eval(node)
-    if method and isinstance(node, ast.Name | ast.Attribute):
-        return Expr(ast.unparse(node))
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-        return Known((ast.literal_eval(node.left) ** ast.literal_eval(node.right),))
-    return PRESENT if method and isinstance(node, ast.Call) else ...
-
-
-def _common(values: list[Any], default: ast.expr | None) -> tuple[Any] | None:
-    """The fact that all uses share, in a tuple, or None."""
-    if not values or ... in values:
-        return None
-    numbers = _numbers(values)
-    first = values[0]
-    switch = first is None or isinstance(first, bool | str | Expr)
-    usual = isinstance(default, ast.Constant) and default.value == first
-    if all(type(v) is type(first) and v == first for v in values) and first is not PRESENT and (switch or usual):
-        return (first,)
-    if numbers is not None:
-        return (Known(numbers),)
-    if all(v is PRESENT or isinstance(v, Expr) or (v not in (None, False) and v != 0) for v in values):
-        return (PRESENT,)
-    return None
-
-
-def _numbers(values: list[Any]) -> tuple[Any, ...] | None:
-    """The numbers that an argument is given, if it is given nothing else."""
-    found: list[Any] = []
-    for value in values:
-        found += value.values if isinstance(value, Known) else [value]
-    plain = all(isinstance(v, int | float) and not isinstance(v, bool) for v in found)
-    return tuple(found) if plain else None
-
-
-def _forward_facts(
-    function: ast.FunctionDef, uses: list[dict[str, Any]]
-) -> tuple[Facts, frozenset[str]]:
-    """Facts about what forward is given beside its input, and what it is always given."""
-    facts: Facts = {}
-    required = set()
-    for arg in function.args.args[2:]:
-        given = [use.get(arg.arg) for use in uses]
-        if not any(given):
-            facts[arg.arg] = None
-        elif all(given):
-            required.add(arg.arg)
-            if all(g == "tensor" for g in given):
-                facts[arg.arg] = PRESENT
-    return facts, frozenset(required)
-
-
-def _lost_parameters(before: str, after: str) -> set[str]:
-    """Parameters of a function or constructor that folding found unread."""
-    return _parameters(before) - _parameters(after)
-
-
-def _parameters(source: str) -> set[str]:
-    tree = ast.parse(source).body[0]
-    if isinstance(tree, ast.ClassDef):
-        methods = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        return {a.arg for m in methods for a in m.args.args}
-    assert isinstance(tree, ast.FunctionDef)
-    return {a.arg for a in tree.args.args}
-
-
 # The file
 
 
@@ -319,7 +152,9 @@ def _base_first(texts: list[str]) -> list[str]:
 
 def _import_lines(body: str, known: Mapping[str, str], library: list[str]) -> str:
     """The imports that a body needs, grouped and sorted as usual."""
-    lines = {line for name, line in known.items() if name in names_in(body) and "__future__" not in line}
+    lines = {
+        line for name, line in known.items() if name in names_in(body) and "__future__" not in line
+    }
     merged: dict[str, list[str]] = {}
     for line in lines:
         head, word, name = line.partition(" import ")

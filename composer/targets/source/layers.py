@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 from composer.components.component import Mask
 from composer.graph.graph import Body, Branch, LayerKind, Node, Skip, Stack
-
 from composer.shapes import symbol
 
 from .plan import Given, Plan, axes_text, memory_mask
@@ -44,7 +43,9 @@ def body_sides(body: Body, stack: Stack, plan: Plan) -> Iterator[tuple[str, obje
             padding = memory_mask(plan.graph, stack, body.reads[0])
         if padding is None and (mask.window is None or mask.over != "x"):
             continue
-        given: Given = "tensor" if mask.window is not None else plan.masks.get(padding or "", "maybe")
+        given: Given = (
+            "tensor" if mask.window is not None else plan.masks.get(padding or "", "maybe")
+        )
         yield argument, mask_key(mask, body.reads), given
     for argument, table in placed.component.tables(placed.axes).items():
         yield argument, constructor(table), "tensor"
@@ -128,7 +129,9 @@ def _signature(kind: LayerKind, arguments: LayerArguments) -> list[str]:
 
 def _shapes(kind: LayerKind, stack: Stack) -> str:
     time = stack.value.shape[1]
-    shape = axes_text((stack.value.shape[0], time if isinstance(time, int) else symbol("time"), stack.width))
+    shape = axes_text(
+        (stack.value.shape[0], time if isinstance(time, int) else symbol("time"), stack.width)
+    )
     return f"x {shape} -> {shape}."
 
 
@@ -216,7 +219,11 @@ def _extra(body: Body, stack: Stack, plan: Plan, arguments: LayerArguments) -> t
 
 
 def _side(argument: str, key: object, arguments: LayerArguments) -> str:
-    return next(name for name, (known, _) in arguments.sides.items() if known == key and _fits(name, argument))
+    return next(
+        name
+        for name, (known, _) in arguments.sides.items()
+        if known == key and _fits(name, argument)
+    )
 
 
 def _fits(name: str, argument: str) -> bool:
@@ -247,9 +254,7 @@ def _chain(branch: Branch, start: str, steps: list[_Step]) -> list[str]:
     return [*lines, _close(branch, steps[-1].around(value))]
 
 
-def _with_weights(
-    branch: Branch, body: Body, steps: list[_Step], after: list[_Step]
-) -> list[str]:
+def _with_weights(branch: Branch, body: Body, steps: list[_Step], after: list[_Step]) -> list[str]:
     value = "x"
     for step in steps:
         value = step.around(value)
@@ -292,5 +297,3 @@ def _several(
         lines.append(f"        h = {merged}")
         merged = "h"
     return [*lines, *(_chain(branch, merged, after) if after else [_close(branch, merged)])]
-
-

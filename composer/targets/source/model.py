@@ -17,7 +17,11 @@ from .writing import WIDTH, call, constructor, docstring, literal
 def output_class(plan: Plan) -> str:
     """The named tuple that the model returns."""
     graph = plan.graph
-    lines = [f"class {plan.classes['output']}(NamedTuple):", *docstring(f"What {plan.classes['model']} returns.", 4), ""]
+    lines = [
+        f"class {plan.classes['output']}(NamedTuple):",
+        *docstring(f"What {plan.classes['model']} returns.", 4),
+        "",
+    ]
     for output in graph.outputs:
         several = bool(output.layers)
         kind = "list[Tensor]" if several else "Tensor"
@@ -37,7 +41,9 @@ def model_class(plan: Plan) -> str:
     lines += [f"        {line}" for line in module_ties(graph)]
     start = graph.initialization
     if start.component.kind != "torch":
-        lines.append(f"        self.apply({_initialization(start.component, start.component.arguments(start.axes))})")
+        lines.append(
+            f"        self.apply({_initialization(start.component, start.component.arguments(start.axes))})"
+        )
     if weights:
         lines += ["        self.tie_weights()", "", "    def tie_weights(self) -> None:"]
         lines += docstring("Gives one tensor its several names.", 8)
@@ -129,7 +135,9 @@ def _run(part: Input | Stack | Module | Output, plan: Plan) -> Iterator[str]:
     elif part.head is not None:
         given: dict[str, Given] = {}
         arguments = [variable(part.source, plan.graph)]
-        arguments += _padding(part.head.placed.component.masks(part.head.placed.axes), part.source, plan, given)
+        arguments += _padding(
+            part.head.placed.component.masks(part.head.placed.axes), part.source, plan, given
+        )
         plan.use(part.head.placed, given)
         yield f"{part.name} = self.{part.name}({', '.join(arguments)})"
 
@@ -144,7 +152,10 @@ def _padding(masks: object, state: State, plan: Plan, given: dict[str, Given]) -
 
 
 def _run_stack(stack: Stack, plan: Plan) -> Iterator[str]:
-    arguments = [variable(stack.source, plan.graph), *(name for name, _ in parameters_of(stack, plan))]
+    arguments = [
+        variable(stack.source, plan.graph),
+        *(name for name, _ in parameters_of(stack, plan)),
+    ]
     names = [stack.name if n == "x" else f"{stack.name}_{n}" for n in results_of(stack, plan)]
     yield from call(f"{', '.join(names)} = self.{stack.name}", arguments, 0)
 
@@ -179,7 +190,9 @@ def _steps(
     """Every stack reads the others' states as they were before the step."""
     names = [text.x for text in texts]
     if any(text.follows() for text in texts):
-        for text, found in sorted(zip(texts, calls, strict=True), key=lambda pair: pair[0].follows()):
+        for text, found in sorted(
+            zip(texts, calls, strict=True), key=lambda pair: pair[0].follows()
+        ):
             yield from text.steps(found, text.x)
         return
     simple = all(len(c) == 1 and not c[0][2] for c in calls)
@@ -245,5 +258,3 @@ def _module_masks(
         yield from call(f"{module.name}_attention_mask = attention_mask", parts, 0)
         given[argument] = "tensor" if window is not None else plan.masks.get(str(padding), "maybe")
         arguments.append(f"{argument}={module.name}_attention_mask")
-
-

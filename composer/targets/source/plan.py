@@ -38,7 +38,9 @@ class Plan:
         """Records that a component is called with these arguments beside its input."""
         self.uses.setdefault(placed.component.module, []).append(dict(given))
         for part in placed.parts.values():
-            passed = {n: g for n, g in given.items() if n == "mask" and part.component.masks(part.axes)}
+            passed = {
+                n: g for n, g in given.items() if n == "mask" and part.component.masks(part.axes)
+            }
             self.use(part, passed)
 
 
@@ -106,7 +108,9 @@ def states_read(graph: Graph) -> set[str]:
     found: set[str] = set()
     for part in graph.parts.values():
         for state in reads_of(part):
-            live = isinstance(part, Stack) and state.part in part.lockstep and part.name != state.part
+            live = (
+                isinstance(part, Stack) and state.part in part.lockstep and part.name != state.part
+            )
             if state.layer is not None and not state.item and not live:
                 found.add(state.part)
     return found

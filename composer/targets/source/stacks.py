@@ -108,7 +108,9 @@ class StackText:
             self.sides[key] = str(self.stack.value.mask)
             return []
         memory = over != "x"
-        padding = memory_mask(self.plan.graph, self.stack, over) if memory else self.stack.value.mask
+        padding = (
+            memory_mask(self.plan.graph, self.stack, over) if memory else self.stack.value.mask
+        )
         name = f"{over}_mask" if memory else "mask" if window is None else "window_mask"
         if self.local(name) in {*self.sides.values(), padding}:
             name = f"window_{window}_mask" if window is not None else f"{over}_attention_mask"
@@ -213,7 +215,11 @@ class StackText:
             if len(calls) == 1:
                 lines += body
                 continue
-            test = "else:" if at == len(calls) - 1 else f"{'el' if at else ''}if {condition(numbers, count)}:"
+            test = (
+                "else:"
+                if at == len(calls) - 1
+                else f"{'el' if at else ''}if {condition(numbers, count)}:"
+            )
             lines += [test, *(f"    {line}" for line in body)]
         if self.keeps_states:
             lines.append(f"{self.states}.append({target})")
@@ -340,7 +346,11 @@ def _forward(stack: Stack, plan: Plan) -> list[str]:
     body = [*text.before(source), *text.loop(), *text.after()]
     results = results_of(stack, plan)
     shape = axes_text(stack.value.shape)
-    parts = ["self", f"{source}: Tensor", *(f"{n}: {kind}" for n, kind in parameters_of(stack, plan))]
+    parts = [
+        "self",
+        f"{source}: Tensor",
+        *(f"{n}: {kind}" for n, kind in parameters_of(stack, plan)),
+    ]
     kinds = ["Tensor" if name == text.x else "list[Tensor]" for name in results]
     returns = kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
     lines = call("def forward", parts, 4, f" -> {returns}:")

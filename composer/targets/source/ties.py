@@ -104,5 +104,3 @@ def _step(holder: str, path: str) -> str:
 
 def _attribute(path: str) -> str:
     return "self." + re.sub(r"\.(\d+)", r"[\1]", path)
-
-

@@ -56,7 +56,9 @@ def constructor(placed: Placed, **more: object) -> str:
     written = {
         name: literal(value)
         for name, value in arguments.items()
-        if name not in defaults or defaults[name] != value or type(defaults[name]) is not type(value)
+        if name not in defaults
+        or defaults[name] != value
+        or type(defaults[name]) is not type(value)
     }
     written |= {name: constructor(part) for name, part in placed.parts.items()}
     module = placed.component.module
@@ -122,7 +124,9 @@ def docstring(text: str, indent: int) -> list[str]:
         return [f'{pad}"""{safe}"""']
     first, _, rest = safe.partition("\n")
     lines = textwrap.wrap(first, WIDTH - indent - 3) or [""]
-    body = [line for part in rest.split("\n") for line in (textwrap.wrap(part, WIDTH - indent) or [""])]
+    body = [
+        line for part in rest.split("\n") for line in (textwrap.wrap(part, WIDTH - indent) or [""])
+    ]
     wrapped = [f'{pad}"""{lines[0]}', *(pad + line for line in lines[1:])]
     return [*wrapped, *((pad + line).rstrip() for line in body), f'{pad}"""']
 

@@ -1,0 +1,66 @@
+"""Signatures: parameters that are known or not read go, those always given lose their default."""
+
+from __future__ import annotations
+
+import ast
+
+from .facts import PRESENT, Known, Present, Uses
+from .text import Text, functions
+from .tidying import bracketed
+
+
+def fold_signatures(source: str, uses: Uses) -> str:
+    """Drops parameters that are known or not read, and defaults of those that are always given."""
+    text = Text(source)
+    for function in reversed(list(functions(text.tree))):
+        source = _signature(text, source, function, uses)
+        text = Text(source)
+    return source
+
+
+def _signature(text: Text, source: str, function: ast.FunctionDef, uses: Uses) -> str:
+    facts = uses.facts.get(function.name, {})
+    required = uses.required.get(function.name, frozenset())
+    read = {n.id for s in function.body for n in ast.walk(s) if isinstance(n, ast.Name)}
+    arguments = function.args
+    defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + list(arguments.defaults)
+    needed: list[str] = []
+    optional: list[str] = []
+    for arg, default in zip(arguments.args, defaults, strict=True):
+        folded = not isinstance(facts.get(arg.arg, PRESENT), Present | Known)
+        if arg.arg != "self" and (folded or arg.arg not in read):
+            continue
+        written = text.text(arg)
+        if default is None or arg.arg in required:
+            if isinstance(facts.get(arg.arg), Present | Known):
+                written = written.replace(" | None", "")
+            needed.append(written)
+        else:
+            optional.append(f"{written} = {text.text(default)}")
+    if arguments.vararg is not None:
+        needed.append("*" + text.text(arguments.vararg))
+    start = text.source.index("(", text.span(function)[0])
+    end = text.span(function.body[0])[0]
+    end = text.source.rindex(":", start, end)
+    returns = "" if function.returns is None else f" -> {_returned(text, function)}"
+    if needed + optional == [text.text(a) for a in arguments.args] and not optional:
+        return source
+    head = text.source[text.starts[function.lineno - 1] : start]
+    one = bracketed(head, needed + optional, returns + ":", function.col_offset)
+    return source[: text.starts[function.lineno - 1]] + one + source[end + 1 :]
+
+
+def _returned(text: Text, function: ast.FunctionDef) -> str:
+    assert function.returns is not None
+    written = text.text(function.returns)
+    if not written.startswith("Tensor | tuple"):
+        return written
+    values = [n.value for n in ast.walk(function) if isinstance(n, ast.Return)]
+    if all(isinstance(value, ast.Tuple) for value in values):
+        return written.removeprefix("Tensor | ")
+    if not any(
+        isinstance(v, ast.Tuple) or (isinstance(v, ast.Constant) and v.value is None)
+        for v in values
+    ):
+        return "Tensor"
+    return written

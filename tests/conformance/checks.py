@@ -1,0 +1,190 @@
+"""What must be true of a component in its place: each check raises AssertionError where it is not."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+import einops
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+import composer.nn
+from composer.components.component import KINDS, Component, Placed, place
+from composer.diagnostics import Problems, Span
+from composer.language.document import from_plain
+from composer.language.slots import Checking, component_in
+from composer.nn.masks import attention_mask
+from composer.shapes import Shape
+from composer.targets.source.writing import constructor
+
+PLACE = Span("example", 1, 1, 1)
+
+
+def made(kind: str, options: Mapping[str, Any]) -> Component:
+    """The component of an example, read as a spec is."""
+    problems = Problems()
+    tree = from_plain({"kind": kind, **options}, PLACE)
+    written = component_in(KINDS[kind].slots[0], tree, Checking({}, problems))
+    problems.raise_if_any()
+    assert written is not None
+    return written.component
+
+
+def placed(kind: str, options: Mapping[str, Any]) -> Placed:
+    """The component of an example where it gets its `example_inputs`."""
+    return place(made(kind, options), KINDS[kind].example_inputs)
+
+
+@cache
+def names() -> dict[str, Any]:
+    """What emitted source may use: torch, einops and all of `composer.nn`."""
+    found: dict[str, Any] = {
+        "torch": torch, "nn": nn, "F": F, "rearrange": einops.rearrange, "reduce": einops.reduce,
+        "repeat": einops.repeat, "einsum": einops.einsum,
+    }  # fmt: skip
+    for info in pkgutil.iter_modules(composer.nn.__path__):
+        found |= vars(importlib.import_module(f"composer.nn.{info.name}"))
+    return found
+
+
+def module_of(one: Placed, *extra: str) -> nn.Module:
+    """The torch half, made by the text that a model's source holds."""
+    text = constructor(one)
+    if extra:
+        text = text[:-1] + ("" if text.endswith("(") else ", ") + ", ".join(extra) + ")"
+    module = eval(text, dict(names()))  # text of our own making
+    assert isinstance(module, nn.Module)
+    return module
+
+
+def inputs_of(one: Placed) -> dict[str, Tensor | tuple[Tensor, ...]]:
+    """Random tensors for every input."""
+    component = one.component
+    shapes = type(component).example_inputs
+    wanted = {port.name for port in component.parsed.inputs}
+    return {
+        name: _tensors(name, shape, one) for name, shape in shapes.items() if name in wanted
+    }
+
+
+def _tensors(name: str, shape: Any, one: Placed) -> Any:
+    if isinstance(shape[0], tuple):
+        return tuple(torch.randn(*each) for each in shape)
+    if name == "tokens":
+        return torch.randint(0, one.axes.vocab_size, shape)
+    return torch.randn(*shape)
+
+
+def run(module: nn.Module, one: Placed, inputs: Mapping[str, Any]) -> Any:
+    """What the torch half makes of `inputs`, its masks and tables made as a stack makes them."""
+    arguments: list[Tensor] = []
+    for value in inputs.values():
+        arguments += value if isinstance(value, tuple) else [value]
+    given: dict[str, Any] = {}
+    for name, mask in one.component.masks(one.axes).items():
+        if mask.over != "padding":
+            source = inputs["memory" if mask.over == "memory" else "x"]
+            given[name] = attention_mask(source, causal=mask.causal, window=mask.window)
+    for name, table in one.component.tables(one.axes).items():
+        given[name] = module_of(table).to(arguments[0].device)(arguments[0])
+    return module(*arguments, **given)
+
+
+def results(value: Any) -> list[Tensor]:
+    """The tensors that a torch half returns."""
+    return [value] if isinstance(value, Tensor) else list(value)
+
+
+def check_tensors(one: Placed) -> None:
+    """Names, order and shapes of the parameters are those declared."""
+    found = {name: tuple(p.shape) for name, p in module_of(one).named_parameters()}
+    assert list(found.items()) == list(one.tensors.items())
+    assert sum(p.numel() for p in module_of(one).parameters()) == one.parameters
+
+
+def check_shapes(one: Placed) -> None:
+    """Results have the declared shapes."""
+    outputs = results(run(module_of(one), one, inputs_of(one)))
+    declared = [s for name, s in one.outputs.items() if name not in one.component.optional]
+    assert [tuple(out.shape) for out in outputs] == declared
+    assert all(out.isfinite().all() for out in outputs)
+
+
+def check_flops(one: Placed) -> None:
+    """A forward pass costs what is declared.
+
+    Counted on the meta device: on others torch 2.13 counts scaled_dot_product_attention as nothing.
+    """
+    module = module_of(one).to("meta").eval()
+    inputs = {name: _to_meta(value) for name, value in inputs_of(one).items()}
+    with FlopCounterMode(display=False) as counter, torch.device("meta"):
+        run(module, one, inputs)
+    assert counter.get_total_flops() == one.flops()
+
+
+def _to_meta(value: Any) -> Any:
+    return tuple(v.to("meta") for v in value) if isinstance(value, tuple) else value.to("meta")
+
+
+def check_gradients(one: Placed) -> None:
+    """Every parameter and every float input has a part in the result."""
+    module = module_of(one).train()
+    randomize(module)
+    inputs = inputs_of(one)
+    leaves = [t for v in inputs.values() for t in (v if isinstance(v, tuple) else (v,))]
+    leaves = [t.requires_grad_() for t in leaves if t.is_floating_point()]
+    outputs = results(run(module, one, inputs))
+    outputs = [out for out in outputs if out.requires_grad]
+    if outputs:
+        torch.autograd.backward([(out * torch.randn_like(out)).sum() for out in outputs])
+    for name, parameter in module.named_parameters():
+        assert parameter.grad is not None, f"no gradient reaches {name}"
+        assert parameter.grad.isfinite().all(), name
+    needs_input = one.component.role != "position" and one.component.kind != "latents"
+    for leaf in leaves if needs_input else []:
+        assert leaf.grad is not None, "no gradient reaches an input"
+
+
+def check_expression(one: Placed) -> None:
+    """The expression has the declared shape and costs what is declared."""
+    inputs = inputs_of(one)
+    variables: dict[str, Tensor] = {}
+    written: dict[str, Any] = {}
+    for port, value in inputs.items():
+        several = value if isinstance(value, tuple) else (value,)
+        own = {f"{port}_{i}": tensor for i, tensor in enumerate(several)}
+        variables |= own
+        written[port] = list(own) if isinstance(value, tuple) else next(iter(own))
+    text = one.component.expression(written, one.axes)
+    assert text is not None
+    assert one.tensors == {}, "an expression has no parameters"
+    meta = {name: tensor.to("meta") for name, tensor in variables.items()}
+    with FlopCounterMode(display=False) as counter:
+        eval(text, {**names(), **meta})  # text of our own making
+    result = eval(text, {**names(), **variables})
+    assert tuple(result.shape) == one.shape
+    assert counter.get_total_flops() == one.flops()
+
+
+def is_expression(one: Placed) -> bool:
+    """Whether the component is emitted as an expression."""
+    some = {port.name: ["a"] for port in one.component.parsed.inputs}
+    return one.component.expression(some, one.axes) is not None
+
+
+def randomize(module: nn.Module, seed: int = 0) -> None:
+    """Gives every parameter random values, also those that start as zeros or ones."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            fresh = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
+            parameter.copy_(fresh * 0.3 + (1.0 if parameter.dim() == 1 else 0.0))
+
+
+__all__ = ["Shape", "check_expression", "check_flops", "check_gradients", "check_shapes", "check_tensors"]

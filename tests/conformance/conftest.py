@@ -1,0 +1,49 @@
+"""Fixtures of the conformance tests."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+import composer
+from tests.conformance import isolated
+from tests.conformance.models import CASES, graph_of, inputs_of
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """One thread, so that sums have one order and small models are quick."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def file_name(case) -> str:
+    """What the emitted file of a case is called."""
+    return "m_" + "".join(c if c.isalnum() else "_" for c in case.name)
+
+
+@pytest.fixture(scope="session")
+def emitted(tmp_path_factory) -> Path:
+    """A folder with the standalone source of every case."""
+    folder = tmp_path_factory.mktemp("emitted")
+    for case in CASES:
+        (folder / f"{file_name(case)}.py").write_text(composer.source(graph_of(case)))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ran(emitted) -> Path:
+    """The same folder after every file ran in a fresh interpreter that has no composer."""
+    for case in CASES:
+        save_file(inputs_of(graph_of(case)), emitted / f"{file_name(case)}.safetensors")
+    command = [sys.executable, "-I", isolated.__file__, str(emitted)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=emitted)
+    assert done.returncode == 0, done.stderr
+    return emitted

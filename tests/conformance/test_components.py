@@ -1,0 +1,272 @@
+"""Every kind and its examples: what is declared is what the torch half does."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+import torch
+from torch import nn
+
+from composer.components.component import KINDS, SLOTS, Placed, place
+from composer.shapes import Dim, evaluate, lengths_in
+from tests.conformance import checks
+from tests.conformance.checks import made, module_of, names, placed
+
+OURS = {k: c for k, c in KINDS.items() if c.__module__.startswith("composer.components.")}
+SPECIAL = {"input", "initialization"}
+"""Slots whose kinds are no modules; they have checks of their own below."""
+EXAMPLES = [
+    pytest.param(kind, options, id=f"{kind}-{index}")
+    for kind, cls in OURS.items()
+    for index, options in enumerate(cls.examples)
+    if not SPECIAL & set(cls.slots)
+]
+STATEFUL = [p for p in EXAMPLES if not checks.is_expression(placed(*p.values))]
+STATELESS = [p for p in EXAMPLES if checks.is_expression(placed(*p.values))]
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    torch.manual_seed(0)
+
+
+# What every kind declares
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_kind_is_described(kind):
+    cls = OURS[kind]
+
+    assert cls.__doc__
+    assert cls.__doc__[0].isupper()
+    assert cls.examples
+    assert set(cls.slots) <= set(SLOTS)
+    for name, field in cls.model_fields.items():
+        assert name == "kind" or field.description, f"{kind}.{name} has no description"
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_every_option_but_plain_ones_is_in_an_example_or_has_a_default(kind):
+    cls = OURS[kind]
+    used = {name for example in cls.examples for name in example}
+    required = {name for name, field in cls.model_fields.items() if field.is_required()}
+
+    assert required <= used
+
+
+@pytest.mark.parametrize(("kind", "options"), EXAMPLES)
+def test_label_is_short_text(kind, options):
+    one = placed(kind, options)
+    label = one.component.label(one.axes)
+
+    assert 0 < len(label.title) <= 40
+    assert "None" not in label.title + label.detail
+    assert "\n" not in label.title + label.detail
+
+
+def test_every_torch_half_belongs_to_a_kind():
+    halves = {
+        name
+        for name, value in names().items()
+        if inspect.isclass(value) and issubclass(value, nn.Module)
+        and value.__module__.startswith("composer.nn.")
+    }  # fmt: skip
+
+    assert halves - {"TiedModule"} <= {cls.module for cls in OURS.values()}
+
+
+# What it does
+
+
+@pytest.mark.parametrize(("kind", "options"), STATEFUL)
+def test_parameters_are_those_declared(kind, options):
+    checks.check_tensors(placed(kind, options))
+
+
+@pytest.mark.parametrize(("kind", "options"), STATEFUL)
+def test_results_have_the_declared_shapes(kind, options):
+    checks.check_shapes(placed(kind, options))
+
+
+@pytest.mark.parametrize(("kind", "options"), STATEFUL)
+def test_flops_are_what_torch_counts(kind, options):
+    checks.check_flops(placed(kind, options))
+
+
+@pytest.mark.parametrize(("kind", "options"), STATEFUL)
+def test_gradients_reach_every_parameter_and_input(kind, options):
+    checks.check_gradients(placed(kind, options))
+
+
+@pytest.mark.parametrize(("kind", "options"), STATELESS)
+def test_expressions_make_the_declared_shape_at_the_declared_cost(kind, options):
+    checks.check_expression(placed(kind, options))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"), [p for p in STATEFUL if "weights" in placed(*p.values).outputs]
+)
+def test_attention_weights_have_the_declared_shape(kind, options):
+    one = placed(kind, options)
+    module = module_of(one, "return_weights=True").eval()
+    inputs = checks.inputs_of(one)
+    states, weights = checks.run(module, one, inputs)
+    plain = module_of(one).eval()
+    plain.load_state_dict(module.state_dict())
+
+    assert tuple(weights.shape) == one.outputs["weights"]
+    torch.testing.assert_close(states, checks.run(plain, one, inputs))
+
+
+@pytest.mark.parametrize(("kind", "options"), STATEFUL)
+def test_dtype_is_kept(kind, options):
+    one = placed(kind, options)
+    inputs = {
+        name: tuple(t.double() for t in v) if isinstance(v, tuple) else v.double() if v.is_floating_point() else v
+        for name, v in checks.inputs_of(one).items()
+    }  # fmt: skip
+
+    for out in checks.results(checks.run(module_of(one).double(), one, inputs)):
+        assert out.dtype == torch.float64
+
+
+# Wrong declarations are found
+
+
+def _wrong(monkeypatch, kind, method, change):
+    cls = OURS[kind]
+    right = getattr(cls, method)
+    monkeypatch.setattr(cls, method, lambda self, axes: change(right(self, axes)))
+
+
+KINDS_TO_BREAK = ["attention", "cross_attention", "glu", "conv", "gated", "lm", "patch", "layernorm"]
+
+
+@pytest.mark.parametrize("kind", KINDS_TO_BREAK)
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tensors: dict(list(tensors.items())[:-1]),
+        lambda tensors: {**tensors, "more": (1,)},
+        lambda tensors: {name: (*shape[:-1], shape[-1] + 1) for name, shape in tensors.items()},
+        lambda tensors: {f"{name}_": shape for name, shape in tensors.items()},
+    ],
+    ids=["missing", "more", "shape", "name"],
+)
+def test_wrong_tensors_are_found(monkeypatch, kind, change):
+    _wrong(monkeypatch, kind, "tensors", change)
+    one = placed(kind, OURS[kind].examples[0])
+
+    with pytest.raises(AssertionError):
+        checks.check_tensors(one)
+
+
+@pytest.mark.parametrize("kind", [k for k in KINDS_TO_BREAK if k != "layernorm"])
+@pytest.mark.parametrize("change", [lambda f: f + 1, lambda f: f // 2], ids=["more", "half"])
+def test_wrong_flops_are_found(monkeypatch, kind, change):
+    _wrong(monkeypatch, kind, "flops", change)
+    one = placed(kind, OURS[kind].examples[0])
+
+    with pytest.raises(AssertionError):
+        checks.check_flops(one)
+
+
+@pytest.mark.parametrize("kind", KINDS_TO_BREAK)
+def test_wrong_shapes_are_found(kind):
+    one = placed(kind, OURS[kind].examples[0])
+    first, shape = next(iter(one.outputs.items()))
+    wrong = Placed(one.component, one.axes, {**one.outputs, first: (*shape[:-1], shape[-1] + 1)})
+
+    with pytest.raises(AssertionError):
+        checks.check_shapes(wrong)
+
+
+def test_an_unused_parameter_is_found(monkeypatch):
+    half = names()["FeedForward"]
+    monkeypatch.setattr(half, "forward", lambda self, x: self.down(self.up(x).detach()))
+
+    with pytest.raises(AssertionError, match="no gradient reaches up.weight"):
+        checks.check_gradients(placed("feed_forward", {}))
+
+
+def test_a_wrong_expression_is_found(monkeypatch):
+    monkeypatch.setattr(OURS["rearrange"], "expression", lambda self, inputs, axes: inputs["x"])
+
+    with pytest.raises(AssertionError):
+        checks.check_expression(placed("rearrange", OURS["rearrange"].examples[0]))
+
+
+# Inputs
+
+
+INPUTS = [
+    pytest.param(kind, options, id=f"{kind}-{index}")
+    for kind, cls in OURS.items()
+    if "input" in cls.slots
+    for index, options in enumerate(cls.examples)
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), INPUTS)
+def test_inputs_make_tensors_with_named_lengths(kind, options):
+    one = place(made(kind, options), {}, name="source")
+    names_ = {name for size in one.shape if isinstance(size, Dim) for name in lengths_in(size)}
+    sizes = [evaluate(size, dict.fromkeys(names_, 3)) for size in one.shape]
+
+    assert one.tensors == {}
+    assert one.flops() == 0
+    assert len(one.shape) == len(one.component.parsed.outputs[0].axes) or kind == "tensor"
+    assert all(size >= 1 for size in sizes)
+    assert one.component.dtype == ("int64" if kind == "tokens" else "float")
+    assert one.component.label(one.axes).title
+
+
+def test_length_of_an_input_is_a_number_a_name_or_its_own():
+    shape = {
+        text: str(place(made("tokens", {"vocab_size": 9, **given}), {}, name="source").shape[1])
+        for text, given in {
+            "own": {}, "number": {"length": 7}, "name": {"length": "time"}
+        }.items()
+    }  # fmt: skip
+
+    assert shape == {"own": "source", "number": "7", "name": "time"}
+
+
+# Initialization
+
+
+STARTS = [
+    pytest.param(kind, options, id=f"{kind}-{index}")
+    for kind, cls in OURS.items()
+    if "initialization" in cls.slots
+    for index, options in enumerate(cls.examples)
+]
+
+
+@pytest.mark.parametrize(("kind", "options"), STARTS)
+def test_initialization_sets_every_matrix_as_it_says(kind, options):
+    one = place(made(kind, options), {})
+    layers = [nn.Linear(300, 200), nn.Conv1d(40, 60, 5), nn.Conv2d(16, 32, 3), nn.Embedding(200, 100)]
+    module = nn.Sequential(*layers, nn.LayerNorm(8))
+    before = [p.clone() for p in module.parameters()]
+    if kind == "torch":
+        assert one.component.arguments(one.axes) == {}
+        return
+    start = names()[one.component.module]
+    given = one.component.arguments(one.axes)
+    module.apply(lambda part: start(part, **given))
+
+    for layer in layers:
+        fan_out, fan_in = layer.weight.shape[:2]
+        inner = layer.weight[0, 0].numel() if layer.weight.dim() > 2 else 1
+        xavier = (2 / ((fan_in + fan_out) * inner)) ** 0.5
+        std = given["std"] if kind == "normal" else xavier
+        if kind == "xavier" and isinstance(layer, nn.Embedding):
+            std = layer.embedding_dim**-0.5
+        assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
+        assert layer.weight.mean().item() == pytest.approx(0, abs=4 * std / layer.weight.numel() ** 0.5)
+        if getattr(layer, "bias", None) is not None:
+            assert layer.bias.eq(0).all()
+    norm = list(module.parameters())[-2:]
+    assert [p.tolist() for p in norm] == [p.tolist() for p in before[-2:]]

@@ -1,0 +1,250 @@
+"""Every spec: the built model is what its graph says, in every way a model is made, run and kept."""
+
+from __future__ import annotations
+
+import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, load_model, save_model
+from torch.utils.flop_counter import FlopCounterMode
+
+import composer
+from composer.graph.graph import Stack
+from composer.shapes import Dim, evaluate
+from composer.targets.module import load_source
+from tests.conformance import isolated
+from tests.conformance.conftest import file_name
+from tests.conformance.models import (
+    CASES,
+    flat,
+    graph_of,
+    inputs_of,
+    lengths_of,
+    loss_of,
+    model_of,
+    sizes,
+)
+
+every_spec = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+
+
+# What a model is
+
+
+@every_spec
+def test_parameters_are_those_of_the_graph(case):
+    graph, model = graph_of(case), model_of(case)
+    first = graph.aliases
+    found = {first.get(name, name): tuple(p.shape) for name, p in model.named_parameters()}
+
+    assert found == graph.tensors
+    assert sum(p.numel() for p in model.parameters()) == graph.parameters
+
+
+@every_spec
+def test_outputs_are_those_of_the_graph(case):
+    graph = graph_of(case)
+    for padded in (True, False):
+        outputs = model_of(case).eval()(**inputs_of(graph, padded=padded))
+
+        assert list(outputs._fields) == [output.name for output in graph.outputs]
+        for declared, made in zip(graph.outputs, outputs, strict=True):
+            several = isinstance(made, list)
+            assert several == bool(declared.layers)
+            for tensor in made if several else [made]:
+                assert tuple(tensor.shape) == sizes(declared.value.shape, lengths_of(graph))
+                assert tensor.isfinite().all()
+
+
+@every_spec
+def test_gradients_reach_every_parameter(case):
+    model = model_of(case)
+    loss_of(flat(model(**inputs_of(graph_of(case))))).backward()
+
+    assert [n for n, p in model.named_parameters() if p.grad is None] == []
+    assert [n for n, p in model.named_parameters() if not p.grad.isfinite().all()] == []
+
+
+@every_spec
+def test_a_seed_gives_one_model(case):
+    graph = graph_of(case)
+    state = torch.get_rng_state()
+    first, again = model_of(case), composer.build(graph, seed=0)
+
+    assert torch.equal(state, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in _pairs(first, again))
+    assert not all(torch.equal(a, b) for a, b in _pairs(first, _fresh(first)))
+
+
+def _fresh(model):
+    """Another model of the same class, from another seed."""
+    torch.manual_seed(3)
+    return type(model)()
+
+
+def _pairs(model, other):
+    return zip(model.state_dict().values(), other.state_dict().values(), strict=True)
+
+
+# Its source
+
+
+@every_spec
+def test_standalone_file_is_the_model(case, ran):
+    """Bit for bit: outputs, gradients and names of state, in an interpreter without composer."""
+    model = model_of(case)
+    expected = isolated.everything(model, inputs_of(graph_of(case)))
+    actual = load_file(ran / f"{file_name(case)}.out.safetensors")
+
+    assert json.loads((ran / f"{file_name(case)}.json").read_text()) == list(model.state_dict())
+    _assert_same(expected, actual)
+
+
+@every_spec
+def test_linked_source_is_the_model(case):
+    graph = graph_of(case)
+    text = composer.source(graph, mode="linked")
+    linked = isolated.seeded(load_source(text, f"{graph.name}-linked"))
+    model = model_of(case)
+    inputs = inputs_of(graph)
+
+    assert "from composer.nn" in text
+    assert list(linked.state_dict()) == list(model.state_dict())
+    _assert_same(isolated.everything(model, inputs), isolated.everything(linked, inputs))
+
+
+def _assert_same(expected, actual):
+    assert list(expected) == sorted(actual, key=list(expected).index)
+    different = [name for name in expected if not torch.equal(expected[name], actual[name])]
+    assert different == []
+
+
+@pytest.mark.parametrize("command", [
+    ["format", "--check", "--line-length", "100"],
+    ["check", "--select", "E,F", "--line-length", "100"],
+], ids=["format", "check"])  # fmt: skip
+def test_source_is_formatted_and_clean(emitted, command):
+    ruff = Path(sys.executable).parent / "ruff"
+    done = subprocess.run(
+        [ruff, *command, "--isolated", "--no-cache", *sorted(emitted.glob("*.py"))],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Compilers
+
+
+@every_spec
+def test_model_is_one_graph_for_torch_compile(case):
+    model = model_of(case).eval()
+    inputs = inputs_of(graph_of(case))
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True, backend="eager")
+
+    _assert_close(model(**inputs), compiled(**inputs))
+
+
+@every_spec
+def test_model_exports_for_all_lengths(case):
+    graph, model = graph_of(case), model_of(case).eval()
+    inputs = inputs_of(graph)
+    program = torch.export.export(
+        model, (), inputs, dynamic_shapes=_dynamic(graph, inputs), strict=False
+    )
+
+    _assert_close(model(**inputs), program.module()(**inputs))
+    longer = inputs_of(graph, lengths={**{n: s + 4 for n, s in lengths_of(graph).items()}, "batch": 3})
+    _assert_close(model(**longer), program.module()(**longer))
+
+
+def _dynamic(graph, inputs):
+    """Every length that inputs leave open, as dynamic; those in steps of 4, where patterns split."""
+    longest = min([512, *(n.component.max_length for _, n in _all_nodes(graph) if hasattr(n.component, "max_length"))])
+    dims = {name: torch.export.Dim(name, min=2, max=longest) for name in lengths_of(graph)}
+    shapes = {}
+    for item in graph.inputs:
+        shape = item.value.shape
+        axes = {i: _dim(size, dims) for i, size in enumerate(shape) if isinstance(size, Dim)}
+        shapes[item.name] = axes
+        if f"{item.name}_mask" in inputs:
+            shapes[f"{item.name}_mask"] = {i: d for i, d in axes.items() if i < 2}
+    return shapes
+
+
+def _dim(size, dims):
+    (name,) = [n for n in dims if evaluate(size, {**dict.fromkeys(dims, 0), n: 1})]
+    return dims[name]
+
+
+def _assert_close(expected, actual):
+    for one, other in zip(flat(expected), flat(actual), strict=True):
+        torch.testing.assert_close(other, one)
+
+
+# Making, copying, saving and loading
+
+
+@every_spec
+def test_sharing_and_state_survive(case, tmp_path):
+    graph, model = graph_of(case), model_of(case)
+    others = {
+        "deepcopy": copy.deepcopy(model),
+        "to_empty": _loaded(_meta(model).to_empty(device="cpu"), model, assign=False),
+        "assign": _loaded(_meta(model), model, assign=True),
+        "load": _loaded(_fresh(model), model, assign=False),
+        "double": copy.deepcopy(model).double().float(),
+        "safetensors": _saved(model, tmp_path / "model.safetensors"),
+    }
+    expected = flat(model.eval()(**inputs_of(graph)))
+    for name, other in {"build": model, "meta": _meta(model), **others}.items():
+        assert _sharing_is_kept(graph, other) == [], name
+    for name, other in others.items():
+        actual = flat(other.eval()(**inputs_of(graph)))
+        assert all(torch.equal(a, b) for a, b in zip(expected, actual, strict=True)), name
+
+
+def _meta(model):
+    with torch.device("meta"):
+        made = type(model)()
+    assert {p.device.type for p in made.parameters()} == {"meta"}
+    return made
+
+
+def _loaded(model, source, *, assign):
+    result = model.load_state_dict(copy.deepcopy(source).state_dict(), assign=assign)
+    assert result.missing_keys == []
+    assert result.unexpected_keys == []
+    return model
+
+
+def _saved(model, path):
+    save_model(model, str(path))
+    other = _fresh(model)
+    missing, unexpected = load_model(other, str(path))
+    assert not missing
+    assert not unexpected
+    return other
+
+
+def _sharing_is_kept(graph, model):
+    """Names that should be one parameter and are not, or are one and should not be."""
+    found = dict(model.named_parameters(remove_duplicate=False))
+    wrong = [name for name, first in graph.aliases.items() if found[name] is not found[first]]
+    for stack in graph.parts.values():
+        if isinstance(stack, Stack):
+            layers = model.get_submodule(stack.name).layers
+            wrong += [
+                f"{stack.name}.layers.{i}"
+                for i, first in enumerate(stack.layer_sets)
+                if layers[i] is not layers[first]
+            ]
+    if len({id(p) for p in found.values()}) != len(graph.tensors):
+        wrong.append("number of parameters")
+    return wrong
