@@ -8,14 +8,14 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from composer.components.options import names_in
 from composer.diagnostics import Problem, Problems, nearest
 
-from .document import Mapping, Scalar, Tree, get, key_span, plain, value_span
-from .fields import SYNONYMS
+from .document import Loc, Mapping, Scalar, Tree, get, key_span, plain, value_span
+from .fields import SYNONYMS, StackFields, TypeFields
+from .wants import REFERENCES, describe, expression_fix, fix_for, wanted
 
 M = TypeVar("M", bound=BaseModel)
-
-_YAML_11 = {"yes", "no", "on", "off", "y", "n"}
 
 
 def validate(
@@ -26,10 +26,12 @@ def validate(
     where: str,
     dims: AnyMapping[str, float],
     given: AnyMapping[str, Any] | None = None,
+    partial: bool = False,
 ) -> M | None:
     """`tree` as a `model`, or None with what is wrong added to `problems`.
 
-    `where` names the place in words; `given` holds values of keys that are checked elsewhere.
+    `where` names the place in words; `given` holds values of keys that are checked elsewhere; with
+    `partial`, keys may be missing.
     """
     if not isinstance(tree, Mapping):
         problems.add(
@@ -42,18 +44,9 @@ def validate(
     try:
         return model.model_validate({**data, **given}, context={"dims": dims})
     except ValidationError as error:
-        for problem in _problems(error, model, tree, where):
+        for problem in _Reading(error, model, tree, where, dims).problems(partial=partial):
             problems.add(problem.code, problem.message, problem.span, problem.notes, problem.fix)
         return None
-
-
-def describe(tree: Tree) -> str:
-    """What a value is, in words."""
-    if isinstance(tree, Mapping):
-        return "a mapping"
-    if isinstance(tree, Scalar):
-        return "nothing" if tree.value is None else f"'{tree.value}'"
-    return "a list"
 
 
 def guess(word: str, choices: Iterable[str]) -> str | None:
@@ -68,31 +61,88 @@ def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
-def _problems(
-    error: ValidationError, model: type[BaseModel], tree: Mapping, where: str
-) -> list[Problem]:
-    details = error.errors(include_url=False, include_input=False)
-    missing = [str(e["loc"][0]) for e in details if e["type"] == "missing"]
-    taken: set[str] = set()
-    found: list[Problem] = []
-    for detail in details:
-        if detail["type"] != "extra_forbidden":
-            continue
-        problem, meant = _unknown(str(detail["loc"][0]), model, tree, where, missing)
-        found.append(problem)
-        taken |= {meant} if meant else set()
-    seen: set[object] = set()
-    for detail in details:
-        loc = _in_file(detail["loc"], tree)
-        if detail["type"] == "missing" and loc and str(detail["loc"][0]) not in taken:
-            found.append(_missing(str(detail["loc"][0]), model, tree, where))
-        elif detail["type"] not in {"missing", "extra_forbidden"} and loc not in seen:
-            seen.add(loc)
-            found.append(_wrong(detail, loc, tree))
-    return found
+class _Reading:
+    """One refusal by pydantic, told in the words of the file."""
+
+    def __init__(
+        self, error: ValidationError, model: type[BaseModel], tree: Mapping, where: str,
+        dims: AnyMapping[str, float],
+    ) -> None:  # fmt: skip
+        self.details = error.errors(include_url=False)
+        self.model, self.tree, self.where, self.dims = model, tree, where, dims
+
+    def problems(self, *, partial: bool) -> list[Problem]:
+        """A problem for each cause: a missing key with its near miss is one."""
+        missing = [str(d["loc"][0]) for d in self.details if d["type"] == "missing"]
+        found: list[Problem] = []
+        taken: set[str] = set()
+        for detail in self.details:
+            if detail["type"] == "extra_forbidden":
+                key = str(detail["loc"][0])
+                hint = guess(key, missing) or guess(key, _keys(self.model))
+                taken |= {hint.split("'")[1]} if hint else set()
+                found.append(self._unknown(key, hint))
+        found += [self._missing(key) for key in missing if key not in taken and not partial]
+        return found + [self._wrong(loc, details) for loc, details in self._by_place().items()]
+
+    def _by_place(self) -> dict[Loc, list[ErrorDetails]]:
+        """Wrong values by their place: of a list with wrong items, the items alone."""
+        places: dict[Loc, list[ErrorDetails]] = {}
+        for detail in self.details:
+            if detail["type"] not in {"missing", "extra_forbidden"}:
+                places.setdefault(_in_file(detail["loc"], self.tree), []).append(detail)
+        kept = {
+            loc: details
+            for loc, details in places.items()
+            if not any(other != loc and other[: len(loc)] == loc for other in places)
+        }
+        return {loc: d for loc, d in kept.items() if not self._follows(d, loc)}
+
+    def _follows(self, details: list[ErrorDetails], loc: Loc) -> bool:
+        """Whether this is only a consequence: a use of a dim that has no value itself."""
+        broken = getattr(self.dims, "broken", set())
+        uses = names_in(str(plain(value_span_tree))) if (value_span_tree := get(self.tree, loc)) else set()
+        return details[0]["type"] == "expression" and bool(uses & broken)
+
+    def _unknown(self, key: str, hint: str | None) -> Problem:
+        known = ", ".join(_keys(self.model))
+        fix = hint or f"known keys: {known}"
+        if self.model is TypeFields and key in _keys(StackFields):
+            fix = f"a layer type changes only these: {known}"
+        span = key_span(self.tree, (key,))
+        return Problem("C102", f"unknown key '{key}' in {self.where}", span, fix=fix)
+
+    def _missing(self, key: str) -> Problem:
+        field = next(f for n, f in self.model.model_fields.items() if (f.alias or n) == key)
+        fix = f"add {key}: ...  # {field.description}" if field.description else f"add {key}: ..."
+        return Problem("C104", f"{self.where} needs '{key}'", self.tree.span, fix=fix)
+
+    def _wrong(self, loc: Loc, details: list[ErrorDetails]) -> Problem:
+        value = get(self.tree, loc)
+        key = next((str(part) for part in reversed(loc) if isinstance(part, str)), "value")
+        span = value_span(self.tree, loc)
+        if len(details) == 1 and details[0]["type"] == "expression":
+            why = details[0].get("ctx", {})["why"]
+            fix = expression_fix(str(plain(value)) if value else "", self.dims)
+            return Problem("C106", f"{key}: {why}", span, fix=fix)
+        name = f"an item of {key}" if isinstance(loc[-1], int) else key
+        words = wanted(details, key)
+        found = self._found(value, details[0])
+        fix = fix_for(details, value, key, whole=loc == (key,))
+        return Problem("C105", f"{name} wants {words}, not {found}", span, fix=fix)
+
+    def _found(self, value: Tree | None, detail: ErrorDetails) -> str:
+        """The value as written, and what it comes to where it is an expression."""
+        text = describe(value) if value is not None else "nothing"
+        result = detail["input"]
+        if detail["type"] == "too_short":
+            return str(detail.get("ctx", {}).get("actual_length"))
+        written = isinstance(value, Scalar) and isinstance(value.value, str)
+        calculated = isinstance(result, int | float) and not isinstance(result, bool)
+        return f"{text}, which is {result:g}" if written and calculated else text
 
 
-def _in_file(loc: tuple[int | str, ...], tree: Tree) -> tuple[str | int, ...]:
+def _in_file(loc: Loc, tree: Tree) -> Loc:
     """`loc` without the parts that pydantic adds for unions."""
     kept: list[str | int] = [loc[0]]
     for part in loc[1:]:
@@ -101,68 +151,4 @@ def _in_file(loc: tuple[int | str, ...], tree: Tree) -> tuple[str | int, ...]:
     return tuple(kept)
 
 
-def _unknown(
-    key: str, model: type[BaseModel], tree: Mapping, where: str, missing: list[str]
-) -> tuple[Problem, str | None]:
-    known = _keys(model)
-    free = [name for name in known if name not in tree.entries]
-    hint = guess(key, missing) or guess(key, free)
-    meant = hint.split("'")[1] if hint else None
-    fix = hint or "known keys: " + ", ".join(known)
-    problem = Problem("C102", f"unknown key '{key}' in {where}", key_span(tree, (key,)), fix=fix)
-    return problem, meant
-
-
-def _missing(key: str, model: type[BaseModel], tree: Mapping, where: str) -> Problem:
-    field = next(f for name, f in model.model_fields.items() if (f.alias or name) == key)
-    note = f"{key}: {field.description}" if field.description else f"add {key}: ..."
-    return Problem("C104", f"{where} needs a '{key}'", tree.span, fix=note)
-
-
-def _wrong(detail: ErrorDetails, loc: tuple[str | int, ...], tree: Mapping) -> Problem:
-    value = get(tree, loc)
-    name = next((str(part) for part in reversed(loc) if isinstance(part, str)), "value")
-    found = describe(value) if value is not None else "nothing"
-    span = value_span(tree, loc)
-    context = detail.get("ctx", {})
-    if detail["type"] == "expression":
-        return Problem("C106", f"{name}: {context['why']}", span)
-    message = f"{name} wants {_wanted(detail)}, not {found}"
-    return Problem("C105", message, span, fix=_fix(detail, value))
-
-
-def _wanted(detail: ErrorDetails) -> str:
-    context = detail.get("ctx", {})
-    kind = detail["type"]
-    words = {
-        "int_type": "a whole number",
-        "int_parsing": "a whole number",
-        "float_type": "a number",
-        "string_type": "text",
-        "bool_type": "true or false",
-        "list_type": "a list",
-        "dict_type": "a mapping",
-        "finite_number": "a finite number",
-        "string_pattern_mismatch": "a name",
-        "string_too_long": f"at most {context.get('max_length')} characters",
-        "too_short": f"at least {context.get('min_length')} items",
-        "greater_than": f"a number above {context.get('gt')}",
-        "greater_than_equal": f"a number of at least {context.get('ge')}",
-        "less_than": f"a number below {context.get('lt')}",
-        "less_than_equal": f"a number of at most {context.get('le')}",
-        "literal_error": str(context.get("expected", "")).replace(" or ", ", "),
-    }
-    return words.get(kind, detail["msg"])
-
-
-def _fix(detail: ErrorDetails, value: Tree | None) -> str | None:
-    if detail["type"] == "literal_error" and isinstance(value, Scalar):
-        choices = str(detail.get("ctx", {}).get("expected", "")).replace(" or ", ", ")
-        return guess(str(value.value), [choice.strip("' ") for choice in choices.split(",")])
-    if not isinstance(value, Scalar) or value.quoted:
-        return None
-    if detail["type"] == "bool_type" and str(value.value).lower() in _YAML_11:
-        return "in YAML 1.2 only true and false are booleans"
-    if detail["type"] == "string_type" and value.value is not None:
-        return f'for text write "{value.value}"'
-    return None
+__all__ = ["REFERENCES", "describe", "expression_fix", "guess", "validate"]

@@ -49,7 +49,7 @@ class Attention(nn.Module):
         mask: Tensor | None = None,
         rope: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """x (batch, time, d_model) -> the same; `memory` (batch, source, width) is read if given."""
+        """x (batch, time, d_model) -> the same; reads `memory` (batch, source, width) if given."""
         source = x if memory is None else memory
         q = self.q(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # batch heads time dim
         k = self.k(source).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
@@ -88,7 +88,7 @@ def attention_probabilities(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    """q (batch, heads, time, dim), k (batch, heads, source, dim) -> (batch, heads, time, source)."""
+    """q (batch, heads, time, dim), k (batch, heads, keys, dim) -> (batch, heads, time, keys)."""
     scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))

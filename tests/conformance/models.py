@@ -79,6 +79,17 @@ def lengths_of(graph: Graph) -> dict[str, int]:
     return {"batch": 2, **dict(zip(names, LENGTHS, strict=False))}
 
 
+def longest(graph: Graph) -> int:
+    """The longest sequence that every part of a model takes, or 512."""
+    found = [512]
+    waiting = [node.placed for _, node in graph.nodes()]
+    while waiting:
+        placed = waiting.pop()
+        found.append(getattr(placed.component, "max_length", 512))
+        waiting += placed.parts.values()
+    return min(found)
+
+
 def inputs_of(graph: Graph, *, lengths: dict[str, int] | None = None, padded: bool = True) -> dict[str, Tensor]:
     """Random inputs; where an input may be padded, the last three steps of its last example are."""
     lengths = lengths or lengths_of(graph)
@@ -106,7 +117,7 @@ def sizes(shape: Shape, lengths: dict[str, int]) -> tuple[int, ...]:
 def _random(component: Component, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     if getattr(component, "dtype", "float") == "int64":
         vocab_size: int = component.vocab_size  # type: ignore[attr-defined]  # tokens have one
-        return torch.randint(min(1, vocab_size - 1), vocab_size, shape, generator=generator)
+        return torch.randint(int(vocab_size > 2), vocab_size, shape, generator=generator)
     return torch.randn(shape, generator=generator)
 
 

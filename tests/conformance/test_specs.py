@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, load_model, save_model
-from torch.utils.flop_counter import FlopCounterMode
 
 import composer
 from composer.graph.graph import Stack
@@ -25,6 +24,7 @@ from tests.conformance.models import (
     graph_of,
     inputs_of,
     lengths_of,
+    longest,
     loss_of,
     model_of,
     sizes,
@@ -166,8 +166,7 @@ def test_model_exports_for_all_lengths(case):
 
 def _dynamic(graph, inputs):
     """Every length that inputs leave open, as dynamic; those in steps of 4, where patterns split."""
-    longest = min([512, *(n.component.max_length for _, n in _all_nodes(graph) if hasattr(n.component, "max_length"))])
-    dims = {name: torch.export.Dim(name, min=2, max=longest) for name in lengths_of(graph)}
+    dims = {name: torch.export.Dim(name, min=2, max=longest(graph)) for name in lengths_of(graph)}
     shapes = {}
     for item in graph.inputs:
         shape = item.value.shape

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from composer.components.component import Component
 from composer.graph.graph import Graph, Input, Module, Output, Stack, State
 
+from .forward import StackText
 from .layers import mask_key
 from .plan import Given, Plan, axes_text, variable
-from .stacks import StackText, parameters_of, results_of
+from .stacks import parameters_of, results_of
 from .ties import module_ties, weight_ties
 from .writing import WIDTH, call, constructor, docstring, literal
 
