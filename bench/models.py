@@ -15,7 +15,6 @@ import torch.nn.functional as F
 from bench.effort import Effort
 from bench.memory import peak_bytes
 from bench.settings import AGAIN, BUILT, TIGHT, Contender, Setting, setting
-from bench.sizes import SIZES
 from bench.tables import Cell, Table, Target
 from bench.timing import Action, Quartiles, Rounds, interleaved, quartiles, ratios
 
@@ -26,8 +25,8 @@ COLUMNS = (
 
 def measure(effort: Effort) -> Iterator[Table]:
     """One table of forward passes and one of training steps for each setting."""
-    for name in effort.settings:
-        made = setting(name, SIZES[name])
+    for name, size in effort.sizes.items():
+        made = setting(name, size)
         yield _compared(f"forward: {_about(made)}", _forwards(made), effort.forward)
         yield _compared(f"training step: {_about(made)}", _steps(made), effort.training)
 

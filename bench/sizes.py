@@ -48,12 +48,3 @@ class LlamaSize:
 
 
 Size = TransformerSize | LlamaSize
-
-SIZES: dict[str, Size] = {
-    "transformer base": TransformerSize(512, 8, num_layers=6, batch=2, time=128),
-    "transformer small": TransformerSize(128, 4, num_layers=2, batch=2, time=256),
-    "transformer small, padded": TransformerSize(
-        128, 4, num_layers=2, batch=2, time=256, padded=True
-    ),
-    "llama-like": LlamaSize(256, 8, 2, d_ff=704, num_layers=4, batch=2, time=256),
-}

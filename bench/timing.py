@@ -68,13 +68,13 @@ def wall_seconds(action: Action) -> float:
     return time.perf_counter() - start
 
 
-def cpu_seconds(action: Action, repeats: int = 1, enough: float = 2.0) -> float:
+def cpu_seconds(action: Action, repeats: int, enough: float) -> float:
     """Median of the seconds this process computes for `action`; what others compute does not count.
 
     It is repeated until `repeats` or `enough` seconds are reached.
     """
     found: list[float] = []
-    while len(found) < repeats and sum(found) < enough:
+    while not found or (len(found) < repeats and sum(found) < enough):
         gc.collect()
         start = time.process_time()
         action()

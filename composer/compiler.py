@@ -23,9 +23,9 @@ from composer.language.document import Tree, from_plain, merge
 from composer.language.load import parse
 from composer.language.spec import ModelSpec
 from composer.language.variants import apply, read
-from composer.targets.source.emit import Mode, emit
 
 if TYPE_CHECKING:
+    from composer.targets.source.emit import Mode
     from torch import nn
 
 Source = str | Path | Mapping[str, Any]
@@ -66,6 +66,8 @@ def graph(
 
 def source(spec: Source | ModelSpec | Graph, *, mode: Mode = "standalone", size: str | None = None) -> str:
     """The Python source of a model: `standalone`, or `linked` to `composer.nn`."""
+    from composer.targets.source.emit import emit  # noqa: PLC0415 - checking does without it
+
     return emit(spec if isinstance(spec, Graph) else graph(spec, size=size), mode)
 
 

@@ -1,8 +1,8 @@
 """Components of one's own: a Python file whose `Component` classes become kinds like all others.
 
 Such a file holds both halves: the subclass of `composer.Component`, which says what may be written
-and what is true of it, and the `torch.nn.Module` of the name that its `module` gives, which computes
-it. A standalone file gets a copy of the second, so that it needs neither composer nor the plugin.
+and what is true of it, and the `torch.nn.Module` that its `module` names, which computes it. An
+emitted file gets a copy of the second, so that it needs neither composer nor the plugin.
 
 Where the file imports torch at its top, loading it takes as long as importing torch does; `check`,
 `draw` and `describe` load plugins too.

@@ -22,8 +22,7 @@ release = version = version_of("graph-composer")
 extensions = ["myst_parser"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build", "_generated", "decisions"]
-suppress_warnings = ["epub.unknown_project_files"]
+exclude_patterns = ["_build", "_generated"]
 
 html_theme = "furo"
 html_title = "composer"

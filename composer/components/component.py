@@ -85,7 +85,10 @@ class Component(BaseModel):
     the same file for a component of one's own.
     """
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", protected_namespaces=())
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", protected_namespaces=(),
+        defer_build=True,  # a validator is built for the kinds that a spec uses, not for all
+    )  # fmt: skip
 
     kind: str
 

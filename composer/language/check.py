@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping as AnyMapping
+from collections.abc import Iterator
 from typing import Literal
 
-from composer.components.component import Component, component_class
-from composer.components.options import ExpressionError, calculate, names_in
+from composer.components.component import Component
 from composer.diagnostics import Note, Problems, Span
 
 from .connections import connection_in
-from .document import Mapping, Scalar, Sequence, Tree, get, merge, plain
+from .defaults import with_defaults
+from .dims import check_dims_used, dims_in
+from .document import Mapping, Scalar, Sequence, Tree, get, plain, value_span
 from .fields import ModelFields, ModuleFields, OutputFields
-from .names import name_problem
+from .names import name_problem, other_name
 from .slots import Checking, component_in, is_none, kind_of, only, without
 from .spec import (
     ConnectionSpec,
@@ -27,18 +28,13 @@ from .stacks import stack_in
 from .validate import describe, validate
 
 NAMED_SECTIONS = ("inputs", "encoders", "decoders", "modules", "outputs")
-
-
-class Dims(dict[str, "int | float"]):
-    """The numbers of `dims`, which remember the names that were used."""
-
-    def __init__(self, values: AnyMapping[str, int | float]) -> None:
-        super().__init__(values)
-        self.used: set[str] = set()
-
-    def __getitem__(self, name: str) -> int | float:
-        self.used.add(name)
-        return super().__getitem__(name)
+_EXAMPLES = {
+    "inputs": "{tokens: {kind: tokens, vocab_size: 32_000}}",
+    "encoders": "{encoder: {from: tokens, d_model: 512, num_layers: 6, attention: {num_heads: 8}}}",
+    "decoders": "{decoder: {from: tokens, d_model: 512, num_layers: 6, attention: {num_heads: 8}}}",
+    "modules": "{pooled: {kind: pool, from: encoder}}",
+    "outputs": "{logits: {from: decoder, head: lm}}",
+}
 
 
 def check(tree: Tree, size: str | None = None) -> ModelSpec:
@@ -47,16 +43,17 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     Raises SpecError with every problem of this stage.
     """
     problems = Problems()
-    if isinstance(tree, Mapping):
-        tree = _without_defaults(tree)
-    dims = Dims(_dims(get(tree, ("dims",)), problems))
+    dims = dims_in(get(tree, ("dims",)), problems)
     context = Checking(dims, problems)
     fields = validate(ModelFields, tree, problems, where="the spec", dims=dims)
     if not isinstance(tree, Mapping):
         problems.raise_if_any()
         msg = "a tree that is no mapping has a problem"
         raise AssertionError(msg)
+    if (base := get(tree, ("extends",))) is not None:
+        problems.add("C110", "only a spec in a file can extend another", base.span)
     _check_names(tree, problems)
+    tree = with_defaults(tree, context)
     inputs = tuple(_inputs(tree, context))
     stacks = tuple(_stacks(tree, context))
     modules = tuple(_modules(tree, context))
@@ -64,7 +61,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     outputs = tuple(_outputs(tree, context))
     start = get(tree, ("initialization",)) or Scalar("normal", tree.span)
     initialization = component_in("initialization", start, context)
-    _check_dims_used(tree, dims, problems)
+    check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
     assert initialization is not None
@@ -74,84 +71,16 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     )  # fmt: skip
 
 
-def _without_defaults(tree: Mapping) -> Mapping:
-    """The spec with `defaults` merged under every stack."""
-    defaults = get(tree, ("defaults",))
-    if not isinstance(defaults, Mapping):
-        return tree
-    entries = dict(tree.entries)
-    for section in ("encoders", "decoders"):
-        stacks = get(tree, (section,))
-        if not isinstance(stacks, Mapping):
-            continue
-        filled = {
-            name: type(entry)(entry.key, _under(defaults, entry.value))
-            for name, entry in stacks.entries.items()
-        }
-        entries[section] = type(entries[section])(
-            entries[section].key, Mapping(filled, stacks.span)
-        )
-    return Mapping(entries, tree.span)
-
-
-def _under(defaults: Mapping, stack: Tree) -> Tree:
-    if not isinstance(stack, Mapping):
-        return stack
-    merged = merge(defaults, stack)
-    assert isinstance(merged, Mapping)
-    return Mapping(merged.entries, stack.span)
-
-
-def _dims(tree: Tree | None, problems: Problems) -> dict[str, int | float]:
-    """The numbers that `dims` names; they may be written with each other."""
-    if tree is None:
-        return {}
-    if not isinstance(tree, Mapping):
-        problems.add("C105", f"dims wants names with numbers, not {describe(tree)}", tree.span)
-        return {}
-    known: dict[str, int | float] = {}
-    waiting: dict[str, str] = {}
-    for name, entry in tree.entries.items():
-        value = plain(entry.value)
-        if why := name_problem(name):
-            problems.add("C107", why, entry.key)
-        elif isinstance(value, str):
-            waiting[name] = value
-        elif isinstance(value, bool) or not isinstance(value, int | float):
-            problems.add("C105", f"dim '{name}' wants a number, not {describe(entry.value)}", entry.value.span)
-        else:
-            known[name] = value
-    while ready := [n for n, text in waiting.items() if not names_in(text) & waiting.keys()]:
-        for name in ready:
-            try:
-                known[name] = calculate(waiting.pop(name), known)
-            except ExpressionError as error:
-                problems.add("C106", f"dim '{name}': {error}", tree.entries[name].value.span)
-    for name, text in waiting.items():
-        others = ", ".join(sorted(names_in(text) & waiting.keys()))
-        problems.add("C109", f"dim '{name}' depends on itself through {others}", tree.entries[name].value.span)
-    return known
-
-
-def _check_dims_used(tree: Mapping, dims: Dims, problems: Problems) -> None:
-    section = get(tree, ("dims",))
-    if not isinstance(section, Mapping) or problems:
-        return  # with other problems around, a use may not have been reached
-    inside = {
-        name for entry in section.entries.values() for name in names_in(str(plain(entry.value)))
-    }
-    for name, entry in section.entries.items():
-        if name in dims and name not in dims.used | inside:
-            problems.add("C117", f"dim '{name}' is used nowhere", entry.key, fix="remove it, or use it in a size")
-
-
 def _sections(tree: Mapping, section: str, problems: Problems) -> Iterator[tuple[str, Tree, Span]]:
     """Name, tree and place of every entry of a section."""
     entries = get(tree, (section,))
     if entries is None or is_none(entries):
         return
     if not isinstance(entries, Mapping):
-        problems.add("C105", f"{section} wants names with what they are, not {describe(entries)}", entries.span)
+        problems.add(
+            "C105", f"{section} wants names with what they are, not {describe(entries)}", entries.span,
+            fix=f"{section}: {_EXAMPLES[section]}",
+        )  # fmt: skip
         return
     for name, entry in entries.entries.items():
         yield name, entry.value, entry.key
@@ -160,22 +89,35 @@ def _sections(tree: Mapping, section: str, problems: Problems) -> Iterator[tuple
 def _check_names(tree: Mapping, problems: Problems) -> None:
     """One namespace: every name fits, and stands for one thing."""
     seen: dict[str, tuple[str, Span]] = {}
-    for section in NAMED_SECTIONS:
-        for name, _, span in _sections(tree, section, Problems()):
-            if why := name_problem(name, variable=section != "outputs"):
-                problems.add("C107", why, span, fix="choose another name")
-            if name in seen:
-                other, place = seen[name]
-                problems.add(
-                    "C108", f"'{name}' names two things: one of {other} and one of {section}", span,
-                    notes=[Note(f"'{name}' is one of {other} here", place)], fix="rename one of them",
-                )  # fmt: skip
-            seen.setdefault(name, (section, span))
-    for name, (_, span) in seen.items():
+    for section, name, span in _named(tree):
+        if why := name_problem(name, variable=section != "outputs"):
+            problems.add("C107", why, span, fix=other_name(name))
+        if name in seen:
+            other, place = seen[name]
+            problems.add(
+                "C108", f"'{name}' names two things: one of {other} and one of {section}", span,
+                notes=[Note(f"'{name}' is one of {other} here", place)], fix="rename one of them",
+            )  # fmt: skip
+        seen.setdefault(name, (section, span))
+    for name, (_, place) in seen.items():
         mask = f"{name}_mask"
         if mask in seen:
-            problems.add("C107", f"'{mask}' is the padding mask of '{name}'", seen[mask][1])
-        del span
+            problems.add(
+                "C107", f"'{mask}' is the padding mask of '{name}'", seen[mask][1],
+                notes=[Note(f"'{name}' is written here", place)], fix=other_name(mask),
+            )  # fmt: skip
+
+
+def _named(tree: Mapping) -> Iterator[tuple[str, str, Span]]:
+    """Section, name and place of everything that has a name."""
+    for section in NAMED_SECTIONS:
+        for name, _, span in _sections(tree, section, Problems()):
+            yield section, name, span
+    connections = get(tree, ("connections",))
+    for item in connections.items if isinstance(connections, Sequence) else ():
+        output = get(item, ("parallel", "output"))
+        if isinstance(output, Scalar) and isinstance(output.value, str):
+            yield "the results of parallel", output.value, output.span
 
 
 def _inputs(tree: Mapping, check: Checking) -> Iterator[InputSpec]:
@@ -203,7 +145,12 @@ def _modules(tree: Mapping, check: Checking) -> Iterator[ModuleSpec]:
         if cls is None:
             continue
         if not isinstance(body, Mapping):
-            check.problems.add("C104", f"module '{name}' needs a 'from'", body.span, fix=f"{{kind: {plain(body)}, from: ...}}")
+            check.problems.add(
+                "C104",
+                f"module '{name}' needs 'from'",
+                body.span,
+                fix=f"{{kind: {plain(body)}, from: ...}}",
+            )
             continue
         made = _module(name, cls, body, span, check)
         if made is not None:
@@ -213,28 +160,40 @@ def _modules(tree: Mapping, check: Checking) -> Iterator[ModuleSpec]:
 def _module(
     name: str, cls: type[Component], body: Mapping, span: Span, check: Checking
 ) -> ModuleSpec | None:
-    ports = [port.name for port in cls.parsed.inputs][1:]
-    wiring = ["from", "mask", *ports]
+    first, *ports = [port.name for port in cls.parsed.inputs]
+    where = f"module '{name}'"
     fields = validate(
-        ModuleFields, only(body, ["from", "mask"]), check.problems, where=f"module '{name}'", dims=check.dims
+        ModuleFields, only(body, ["from", "mask"]), check.problems, where=where, dims=check.dims
     )
-    made = component_in("module", without(body, wiring), check, where=f"module '{name}'")
-    sources: dict[str, tuple[str, ...]] = {}
-    for port in ports:
-        value = get(body, (port,))
-        if not isinstance(value, Scalar) or not isinstance(value.value, str):
-            check.problems.add("C104", f"module '{name}' needs a '{port}' to read", body.span if value is None else value.span)
-            return None
-        sources[port] = (value.value,)
+    made = component_in("module", without(body, ["from", "mask", *ports]), check, where=where)
+    sources = {port: _port(port, body, where, check) for port in ports}
     if fields is None or made is None:
         return None
-    first = cls.parsed.inputs[0].name
     read = (fields.from_,) if isinstance(fields.from_, str) else tuple(fields.from_)
     if not read or (len(read) > 1 and not cls.many):
-        place = get(body, ("from",))
-        check.problems.add("C105", f"'{made.component.kind}' reads one thing, 'from' names {len(read)}", place.span if place else span)
+        found = f"names {len(read)}" if read else "names nothing"
+        many = "something" if cls.many else "one thing"
+        place = value_span(body, ("from",))
+        check.problems.add("C105", f"'{made.component.kind}' reads {many}, but from {found}", place)
         return None
-    return ModuleSpec(name, made, {first: read, **sources}, fields.mask, body, span)
+    known = {port: (source,) for port, source in sources.items() if source is not None}
+    if len(known) < len(sources):
+        return None
+    return ModuleSpec(name, made, {first: read, **known}, fields.mask, body, span)
+
+
+def _port(port: str, body: Mapping, where: str, check: Checking) -> str | None:
+    """What a port beside the first one reads."""
+    value = get(body, (port,))
+    if isinstance(value, Scalar) and isinstance(value.value, str):
+        return value.value
+    if value is None:
+        check.problems.add(
+            "C104", f"{where} needs '{port}', what it reads", body.span, fix=f"add {port}: NAME"
+        )
+    else:
+        check.problems.add("C105", f"{port} wants a name, not {describe(value)}", value.span)
+    return None
 
 
 def _connections(tree: Mapping, check: Checking) -> Iterator[ConnectionSpec]:
@@ -255,7 +214,9 @@ def _connections(tree: Mapping, check: Checking) -> Iterator[ConnectionSpec]:
 
 def _outputs(tree: Mapping, check: Checking) -> Iterator[OutputSpec]:
     for name, body, span in _sections(tree, "outputs", check.problems):
-        fields = validate(OutputFields, body, check.problems, where=f"output '{name}'", dims=check.dims)
+        fields = validate(
+            OutputFields, body, check.problems, where=f"output '{name}'", dims=check.dims
+        )
         head_tree = get(body, ("head",))
         head: Written | None = None
         if head_tree is not None and not is_none(head_tree):
@@ -264,11 +225,3 @@ def _outputs(tree: Mapping, check: Checking) -> Iterator[OutputSpec]:
                 continue
         if fields is not None:
             yield OutputSpec(name, fields.from_, head, body, span)
-
-
-def known_keys(kind: str) -> list[str]:
-    """The options of a kind, for hints."""
-    cls = component_class(kind)
-    return [] if cls is None else list(cls.model_fields)
-
-

@@ -21,7 +21,7 @@ Combination = Literal["serial", "parallel", "flat", "hierarchical", "gated"]
 class Fields(BaseModel):
     """The base: unknown keys and wrong types are refused."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", populate_by_name=False)
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", defer_build=True)
 
 
 class ModelFields(Fields):

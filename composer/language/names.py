@@ -25,7 +25,8 @@ MODULE_ATTRIBUTES = frozenset(
 SOURCE_NAMES = frozenset(
     """
     self torch nn F math Tensor NamedTuple einsum rearrange reduce repeat x i layer mask rope states h
-    padding weights     int float str bool len range zip list tuple dict super annotations resample attention_mask concat_masks
+    padding weights int float str bool len range zip list tuple dict super annotations resample attention_mask
+    concat_masks
     """.split()
 )
 """Names that emitted source uses for other things."""
@@ -45,3 +46,12 @@ def name_problem(name: str, *, variable: bool = True) -> str | None:
     if variable and name in SOURCE_NAMES:
         return f"'{name}' has another meaning in the emitted source"
     return None
+
+
+def other_name(name: str) -> str:
+    """What to write instead of a name that cannot be, for a fix."""
+    kept = re.sub(r"[^A-Za-z0-9]+", "_", name).strip("_")[:60]
+    for candidate in (kept, f"my_{kept}"):
+        if candidate != name and name_problem(candidate) is None:
+            return f"choose another name, such as '{candidate}'"
+    return "choose another name"

@@ -89,10 +89,13 @@ def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
         "connections": {"type": ["array", "null"], "items": _connection(slots)},
         "outputs": _named(_fields(OutputFields, slots, partial=partial)),
         "initialization": slots.component("initialization", partial=partial),
-        "sizes": _named(ref("size")),
+        "sizes": {"type": "object", "additionalProperties": ref("size")},
     }
     texts = properties(ModelFields)
-    return {**texts, **{key: described(body, texts[key]["description"]) for key, body in special.items()}}
+    return {
+        **texts,
+        **{key: described(body, texts[key]["description"]) for key, body in special.items()},
+    }
 
 
 def _stack(fields: type[BaseModel], slots: Slots) -> Schema:
@@ -120,9 +123,15 @@ def _stack(fields: type[BaseModel], slots: Slots) -> Schema:
 def _branch(slots: Slots) -> Schema:
     """A branch of a layer: a kind, or one kind with its options."""
     kinds = list(dict.fromkeys([*_BRANCHES, *kinds_for("layer")]))
-    bodies: dict[str, Schema] = {"parallel": described(_parallel_branches(slots), "Branches side by side.")}
+    bodies: dict[str, Schema] = {
+        "parallel": described(_parallel_branches(slots), "Branches side by side.")
+    }
     for kind in kinds:
-        body = slots.branch(kind) if kind in _BRANCHES else {"anyOf": [{"type": "null"}, slots.branch_of(kind)]}
+        body = (
+            slots.branch(kind)
+            if kind in _BRANCHES
+            else {"anyOf": [{"type": "null"}, slots.branch_of(kind)]}
+        )
         bodies[kind] = described(body, first_line(KINDS[kind]))
     return {"anyOf": [{"enum": kinds}, _one_of(bodies)]}
 

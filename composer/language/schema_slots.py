@@ -62,13 +62,13 @@ class Slots:
         """Fields of a section, with the schema of a component where one stands."""
         made = dict(fields)
         for key in fields.keys() & SLOT_OF.keys():
+            if fields[key].keys() & {"type", "anyOf", "enum"}:
+                continue  # words of its own, such as the `combine` of a cross connection
             body = self.norm() if key == "norm" else self.component(SLOT_OF[key], empty=True)
             made[key] = described(body, fields[key]["description"])
         return made
 
-    def _slot(
-        self, slot: str, extra: dict[str, Schema], *, partial: bool, empty: bool
-    ) -> Schema:
+    def _slot(self, slot: str, extra: dict[str, Schema], *, partial: bool, empty: bool) -> Schema:
         words = (slot, *sorted(extra)[:1], "partial" * partial, "optional" * empty)
         name = ".".join(word for word in words if word)
         if name not in self.definitions:
@@ -79,7 +79,10 @@ class Slots:
                 "description": f"A component {SLOTS[slot]}.",
                 "type": ["object", "string", *(["null", "boolean"] if empty else [])],
                 "allOf": [
-                    {"if": {"type": "string"}, "then": {"enum": [*kinds, *(["none"] if empty else [])]}},
+                    {
+                        "if": {"type": "string"},
+                        "then": {"enum": [*kinds, *(["none"] if empty else [])]},
+                    },
                     {"if": {"type": "boolean"}, "then": {"const": False}},
                     *cases,
                     *self._kindless(kinds, slot, extra, partial=partial),

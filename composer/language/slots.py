@@ -9,15 +9,25 @@ from typing import Any
 from composer.components.component import (
     SLOTS,
     Component,
-    OptionError,
     component_class,
     kinds_for,
 )
+from composer.components.options import ExpressionError, calculate
 from composer.diagnostics import Problems
 
-from .document import Entry, Mapping, Scalar, Tree, get, plain, value_span
+from .document import Mapping, Scalar, Tree, get, plain
 from .spec import Written
 from .validate import describe, guess, validate
+from .wants import expression_fix
+
+NOUNS = {
+    "input": "an input",
+    "attention_position": "position",
+    "layer": "a branch",
+    "module": "a module",
+    "pool": "a pool",
+}
+"""What a slot is called in a message, where that is not its key."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +69,15 @@ def component_in(
     if cls is None:
         return None
     body = tree if isinstance(tree, Mapping) else Mapping({}, tree.span)
-    inner = _inner(cls, body, check)
-    if inner is None:
-        return None
+    before = len(check.problems)
+    inner = {**_inner(cls, body, check), **_sizes(cls, body, check)}
+    right = len(check.problems) == before
     kind = cls.model_fields["kind"].default
     made = validate(
         cls, without(body, ["kind"]), check.problems,
         where=where or f"'{kind}'", dims=check.dims, given={"kind": kind, **inner},
     )  # fmt: skip
-    return None if made is None else Written(made, body)
+    return Written(made, body) if made is not None and right else None
 
 
 def kind_of(
@@ -75,45 +85,44 @@ def kind_of(
 ) -> type[Component] | None:
     """The class of the kind that `tree` names, or None with the reason as a problem."""
     named: Tree | None = tree if isinstance(tree, Scalar) else get(tree, ("kind",))
+    choices = kinds_for(slot)
+    noun, listed = NOUNS.get(slot, slot), f"kinds: {', '.join(choices)}"
     if not isinstance(tree, Scalar | Mapping):
         check.problems.add(
-            "C105", f"a component is a kind or a mapping, not {describe(tree)}", tree.span
+            "C105",
+            f"{noun} wants a kind or its options, not {describe(tree)}",
+            tree.span,
+            fix=listed,
         )
         return None
-    choices = kinds_for(slot)
     if named is None:
         if default is None:
-            check.problems.add(
-                "C104", "a component needs a 'kind'", tree.span, fix=f"kinds: {', '.join(choices)}"
-            )
+            check.problems.add("C104", f"{noun} needs a kind", tree.span, fix=listed)
             return None
         return component_class(default)
     kind = plain(named)
     if not isinstance(kind, str):
         check.problems.add(
-            "C103",
-            f"a kind is a word, not {describe(named)}",
-            named.span,
-            fix=f"kinds: {', '.join(choices)}",
+            "C103", f"a kind is a word, not {describe(named)}", named.span, fix=listed
         )
         return None
     cls = component_class(kind)
     if cls is None:
-        fix = guess(kind, choices) or f"kinds: {', '.join(choices)} (see `composer kinds`)"
+        fix = guess(kind, choices) or f"{listed} (see `composer kinds`)"
         check.problems.add("C103", f"unknown kind '{kind}'", named.span, fix=fix)
         return None
     if slot not in cls.slots:
         places = " or ".join(SLOTS[s] for s in cls.slots)
         check.problems.add(
             "C103", f"'{kind}' cannot stand {SLOTS[slot]}, only {places}", named.span,
-            fix=f"kinds: {', '.join(choices)}",
+            fix=listed,
         )  # fmt: skip
         return None
     return cls
 
 
-def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, Any] | None:
-    """Components inside this one, by option; None if one of them is wrong."""
+def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, Any]:
+    """Components inside this one, by option; None stands for one that is wrong."""
     made: dict[str, Any] = {}
     for name, field in cls.model_fields.items():
         extra = field.json_schema_extra
@@ -125,19 +134,22 @@ def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, An
             continue
         default = "layernorm" if extra["slot"] == "norm" else None
         inner = component_in(str(extra["slot"]), tree, check, default=default)
-        if inner is None:
-            return None
-        made[name] = inner.component
+        made[name] = None if inner is None else inner.component
     return made
 
 
-def report(error: OptionError, written: Written, check_problems: Problems) -> None:
-    """An option that cannot hold in its place, as a problem at the option."""
-    span = value_span(written.tree, (error.option,))
-    check_problems.add("C115", error.message, span, fix=error.fix)
-
-
-def put(tree: Mapping, key: str, value: Tree) -> Mapping:
-    """`tree` with one key set, keeping the place of the key where it had one."""
-    place = tree.entries[key].key if key in tree.entries else value.span
-    return Mapping({**tree.entries, key: Entry(place, value)}, tree.span)
+def _sizes(cls: type[Component], body: Mapping, check: Checking) -> dict[str, Any]:
+    """Sizes of axes that a pattern names, where they are written as expressions."""
+    if cls.model_config.get("extra") != "allow":
+        return {}
+    made: dict[str, Any] = {}
+    for name, entry in body.entries.items():
+        value = plain(entry.value)
+        if name in cls.model_fields or not isinstance(value, str):
+            continue
+        try:
+            made[name] = calculate(value, check.dims)
+        except ExpressionError as error:
+            fix = expression_fix(value, check.dims)
+            check.problems.add("C106", f"{name}: {error}", entry.value.span, fix=fix)
+    return made

@@ -13,7 +13,7 @@ from composer.diagnostics import Problem, Problems, nearest
 
 from .document import Loc, Mapping, Scalar, Tree, get, key_span, plain, value_span
 from .fields import SYNONYMS, StackFields, TypeFields
-from .wants import REFERENCES, describe, expression_fix, fix_for, wanted
+from .wants import describe, expression_fix, fix_for, wanted
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -100,9 +100,10 @@ class _Reading:
 
     def _follows(self, details: list[ErrorDetails], loc: Loc) -> bool:
         """Whether this is only a consequence: a use of a dim that has no value itself."""
-        broken = getattr(self.dims, "broken", set())
-        uses = names_in(str(plain(value_span_tree))) if (value_span_tree := get(self.tree, loc)) else set()
-        return details[0]["type"] == "expression" and bool(uses & broken)
+        value = get(self.tree, loc)
+        used = set() if value is None else names_in(str(plain(value)))
+        broken: set[str] = getattr(self.dims, "broken", set())
+        return details[0]["type"] == "expression" and bool(used & broken)
 
     def _unknown(self, key: str, hint: str | None) -> Problem:
         known = ", ".join(_keys(self.model))
@@ -151,4 +152,4 @@ def _in_file(loc: Loc, tree: Tree) -> Loc:
     return tuple(kept)
 
 
-__all__ = ["REFERENCES", "describe", "expression_fix", "guess", "validate"]
+__all__ = ["describe", "guess", "validate"]

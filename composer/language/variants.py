@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NoReturn
 
-from composer.diagnostics import Note, Problem, SpecError, Span
+from composer.diagnostics import Note, Problem, Problems, Span, SpecError
 
 from .check import NAMED_SECTIONS
-from .document import Entry, Mapping, Scalar, Tree, get, key_span, merge, plain
+from .document import Entry, Mapping, Scalar, Tree, get, key_span, merge
+from .fields import ModelFields
 from .load import load, parse_scalar
-from .slots import without
-from .validate import guess
+from .slots import is_none, without
+from .validate import describe, guess
 
 MAX_BASES = 16
 
@@ -42,58 +43,124 @@ def sizes_of(tree: Tree) -> list[str]:
     return list(sizes.entries) if isinstance(sizes, Mapping) else []
 
 
-def _with_bases(path: Path, root: Path, seen: tuple[Path, ...]) -> Tree:
+def _with_bases(path: Path, root: Path, seen: tuple[tuple[Path, Note], ...]) -> Tree:
+    """The tree of a file over those of its bases; `seen` are the files on the way to it."""
     tree = load(path)
     base = get(tree, ("extends",))
     if base is None or not isinstance(tree, Mapping):
         return tree
     if not isinstance(base, Scalar) or not isinstance(base.value, str):
-        _refuse("C110", "extends wants the path of a spec", base.span, fix="extends: base.yaml")
-    target = path.parent / str(plain(base))
-    resolved = target.resolve()
-    if resolved in (*seen, path.resolve()):
-        _refuse("C110", f"'{plain(base)}' extends itself", base.span)
+        message = f"extends wants the path of a spec, not {describe(base)}"
+        _refuse("C110", message, base.span, fix="extends: base.yaml")
+    target, resolved = path.parent / base.value, _resolved(path.parent / base.value, base)
+    way = (*seen, (path.resolve(), Note(f"'{path.name}' extends '{base.value}' here", base.span)))
+    if resolved in [file for file, _ in way]:
+        notes = [note for _, note in way[:-1]]
+        _refuse(
+            "C110",
+            f"'{base.value}' extends itself",
+            base.span,
+            fix="remove this extends",
+            notes=notes,
+        )
     if len(seen) >= MAX_BASES:
         _refuse("C110", f"more than {MAX_BASES} specs extend each other", base.span)
     if not resolved.is_relative_to(root):
         _refuse(
-            "C110", f"'{plain(base)}' lies outside the spec's folder", base.span,
+            "C110", f"'{base.value}' lies outside the spec's folder", base.span,
             fix="move the base beside the spec, or below it",
         )  # fmt: skip
     if not resolved.is_file():
-        _refuse("C110", f"there is no file '{plain(base)}' beside the spec", base.span)
-    below = _with_bases(target, root, (*seen, path.resolve()))
-    return merge(below, without(tree, ["extends"]))
+        fix = guess(base.value, [file.name for file in path.parent.glob("*.yaml") if file != path])
+        _refuse("C110", f"there is no file '{base.value}' beside '{path.name}'", base.span, fix=fix)
+    return merge(_with_bases(target, root, way), without(tree, ["extends"]))
+
+
+def _resolved(path: Path, base: Scalar) -> Path:
+    """Where a path leads to, links followed."""
+    try:
+        resolved = path.resolve()
+        resolved.is_file()
+    except (OSError, RuntimeError, ValueError):  # e.g. too long, a circle of links, a NUL
+        _refuse("C110", f"{describe(base)} is not a path", base.span, fix="extends: base.yaml")
+    return resolved
 
 
 def _sized(tree: Mapping, size: str | None) -> Mapping:
-    sizes = get(tree, ("sizes",))
+    _check_sizes(tree)
+    body = without(tree, ["sizes"])
     if size is None:
-        return without(tree, ["sizes"])
+        return body
     names = sizes_of(tree)
     if size not in names:
         span = key_span(tree, ("sizes",)) if names else tree.span
-        fix = guess(size, names) or (f"sizes: {', '.join(names)}" if names else None)
+        fix = guess(size, names) or (f"sizes: {', '.join(names)}" if names else "leave out --size")
         _refuse("C111", f"the spec has no size '{size}'", span, fix=fix)
     chosen = get(tree, ("sizes", size))
-    assert chosen is not None
-    body = without(tree, ["sizes"])
-    if isinstance(chosen, Scalar) and chosen.value is None:
-        return body
     if not isinstance(chosen, Mapping):
-        _refuse("C111", f"size '{size}' wants a mapping of what it changes", chosen.span)
-    del sizes
+        return body  # nothing is said of it
     merged = merge(body, chosen)
     assert isinstance(merged, Mapping)
     return Mapping(merged.entries, tree.span)
+
+
+def _check_sizes(tree: Mapping) -> None:
+    """Sizes are mappings of what they change, chosen or not."""
+    sizes, problems = get(tree, ("sizes",)), Problems()
+    if sizes is None or is_none(sizes):
+        return
+    if not isinstance(sizes, Mapping):
+        problems.add(
+            "C111", f"sizes wants names with what each changes, not {describe(sizes)}", sizes.span,
+            fix="sizes: {base: {}, large: {dims: {d_model: 1024}}}",
+        )  # fmt: skip
+    else:
+        for name, entry in sizes.entries.items():
+            _check_size(name, entry.value, tree, problems)
+    problems.raise_if_any()
+
+
+def _check_size(size: str, changes: Tree, tree: Mapping, problems: Problems) -> None:
+    if is_none(changes):
+        return
+    if not isinstance(changes, Mapping):
+        message = f"size '{size}' wants a mapping of what it changes, not {describe(changes)}"
+        problems.add("C111", message, changes.span, fix=f"{size}: {{dims: {{d_model: 1024}}}}")
+        return
+    sections = [
+        key for key in ModelFields.model_fields if key not in {"composer", "extends", "sizes"}
+    ]
+    for section, entry in changes.entries.items():
+        if section not in sections:
+            fix = guess(section, sections) or f"sections: {', '.join(sections)}"
+            problems.add("C102", f"unknown key '{section}' in size '{size}'", entry.key, fix=fix)
+        elif section in NAMED_SECTIONS and isinstance(entry.value, Mapping):
+            known = get(tree, (section,))
+            names = list(known.entries) if isinstance(known, Mapping) else []
+            for name, changed in entry.value.entries.items():
+                if name not in names and (hint := guess(name, names)):
+                    message = f"'{name}' is not one of {section}, which size '{size}' changes"
+                    problems.add("C111", message, changed.key, fix=hint)
 
 
 def _overridden(tree: Mapping, override: str) -> Mapping:
     path, equals, text = override.partition("=")
     span = Span("--set", 1, 1, len(override) + 1, override)
     if not equals or not path.strip():
-        _refuse("C112", f"'{override}' is not NAME.OPTION=VALUE", span, fix="--set decoder.num_layers=12")
+        _refuse(
+            "C112",
+            f"'{override}' is not NAME.OPTION=VALUE",
+            span,
+            fix="--set decoder.num_layers=12",
+        )
     parts = path.strip().split(".")
+    if not all(parts):
+        _refuse(
+            "C112",
+            f"'{path.strip()}' has an empty name in it",
+            span,
+            fix="--set decoder.num_layers=12",
+        )
     section = _section_of(tree, parts[0], span)
     loc = [section, *parts] if section != parts[0] else parts
     at = override.index("=") + 1
@@ -103,7 +170,14 @@ def _overridden(tree: Mapping, override: str) -> Mapping:
 
 def _section_of(tree: Mapping, name: str, span: Span) -> str:
     """The section that a name stands in, or the name where it is a section itself."""
-    if name in tree.entries and name not in {"composer", "sizes", "extends"}:
+    if name in {"composer", "sizes", "extends"}:
+        _refuse(
+            "C112",
+            f"'{name}' cannot be set",
+            span,
+            fix="set what it changes, e.g. decoder.num_layers=12",
+        )
+    if name in ModelFields.model_fields:
         return name
     known = {
         key: section
@@ -132,7 +206,14 @@ def _put(tree: Mapping, loc: list[str], value: Tree, span: Span) -> Mapping:
         kind = Mapping({"kind": Entry(entry.value.span, entry.value)}, entry.value.span)
         below = _put(kind, rest, value, span)
     else:
-        _refuse("C112", f"'{head}' holds no options", span, notes=[Note("it is written here", entry.key)])
+        what = f"is {describe(entry.value)}" if isinstance(entry.value, Scalar) else "is a list"
+        message = f"'{head}' {what}, so nothing can be set inside it"
+        fix = (
+            f"set all of it: --set {head}=..."
+            if isinstance(entry.value, Scalar)
+            else "change it in the file"
+        )
+        _refuse("C112", message, span, fix=fix, notes=[Note("it is written here", entry.key)])
     return Mapping({**tree.entries, head: Entry(span, below)}, tree.span)
 
 

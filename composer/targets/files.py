@@ -6,6 +6,7 @@ into place one after another; where that fails half-way, those already there are
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import tempfile
@@ -76,24 +77,33 @@ def _umask() -> int:
 
 def _replace_each(new: Path, folder: Path, old: Path, files: Mapping[str, bytes]) -> None:
     """Moves each file of `new` to `folder`; on an error, what `folder` held comes back."""
+    for name in files:
+        _refuse_folder(folder / name)
     old.mkdir()
     placed: list[str] = []
     try:
         for name in files:
             target = folder / name
-            if target.is_dir() and not target.is_symlink():
-                raise IsADirectoryError(f"'{target}' is a folder")
             placed.append(name)
-            if target.exists() or target.is_symlink():
+            if _is_there(target):
                 target.rename(old / name)
             (new / name).rename(target)
     except BaseException:
         for name in placed:
             if not (new / name).exists():
                 (folder / name).unlink()
-            if (old / name).exists() or (old / name).is_symlink():
+            if _is_there(old / name):
                 (old / name).rename(folder / name)
         raise
+
+
+def _is_there(path: Path) -> bool:
+    return path.exists() or path.is_symlink()
+
+
+def _refuse_folder(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
 
 
 def _sync(folder: Path) -> None:

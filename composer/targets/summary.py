@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from composer.components.component import Placed
@@ -122,7 +123,9 @@ def _single(path: str, node: Node, graph: Graph, depth: int) -> Row:
     """The row of a component that is there once."""
     count, shared = _counted(path, node, graph)
     placed = node.placed
-    return Row(path, placed.component.kind, placed.shape, count, depth, _label(placed), (), 0, shared)
+    return Row(
+        path, placed.component.kind, placed.shape, count, depth, _label(placed), (), 0, shared
+    )
 
 
 def _stack(stack: Stack, graph: Graph) -> Iterator[Row]:
@@ -213,7 +216,7 @@ def _label(placed: Placed) -> str:
 
 def _ranges(numbers: tuple[int, ...]) -> str:
     """Layer numbers, those in a row by their ends: `0-5`, `0-4,6`; evenly spaced: `0-10:2`."""
-    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(numbers)}
     if len(numbers) > 2 and len(steps) == 1 and steps != {1}:  # noqa: PLR2004 - two have one step
         return f"{numbers[0]}-{numbers[-1]}:{steps.pop()}"
     runs: list[list[int]] = []

@@ -20,7 +20,6 @@ from composer.diagnostics import Problems, Span
 from composer.language.document import from_plain
 from composer.language.slots import Checking, component_in
 from composer.nn.masks import attention_mask
-from composer.shapes import Shape
 from composer.targets.source.writing import constructor
 
 PLACE = Span("example", 1, 1, 1)
@@ -178,13 +177,11 @@ def is_expression(one: Placed) -> bool:
     return one.component.expression(some, one.axes) is not None
 
 
-def randomize(module: nn.Module, seed: int = 0) -> None:
+def randomize(module: nn.Module, seed: int = 0, std: float = 0.3) -> None:
     """Gives every parameter random values, also those that start as zeros or ones."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in module.parameters():
             fresh = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
-            parameter.copy_(fresh * 0.3 + (1.0 if parameter.dim() == 1 else 0.0))
+            parameter.copy_(fresh * std + (1.0 if parameter.dim() == 1 else 0.0))
 
-
-__all__ = ["Shape", "check_expression", "check_flops", "check_gradients", "check_shapes", "check_tensors"]

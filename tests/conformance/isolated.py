@@ -70,7 +70,9 @@ def main(folder: Path) -> None:
     torch.set_num_threads(1)
     for path in sorted(folder.glob("*.py")):
         model = seeded(load(path))
-        save_file(everything(model, load_file(path.with_suffix(".safetensors"))), path.with_suffix(".out.safetensors"))
+        # Loaded tensors need not be aligned in memory, which changes the last bits of products.
+        inputs = {name: t.clone() for name, t in load_file(path.with_suffix(".safetensors")).items()}
+        save_file(everything(model, inputs), path.with_suffix(".out.safetensors"))
         path.with_suffix(".json").write_text(json.dumps(list(model.state_dict())))
     assert not [name for name in sys.modules if name.split(".")[0] == "composer"]
 

@@ -15,11 +15,11 @@ from composer.components.component import Component
 from composer.graph.graph import Graph
 from composer.language.load import load
 from composer.language.variants import sizes_of
-from composer.shapes import Dim, Shape, evaluate, lengths_in
+from composer.shapes import Dim, Quotient, Shape, evaluate, lengths_in
 
 ROOT = Path(__file__).resolve().parents[2]
 LENGTHS = (8, 12, 16, 20, 24)
-"""Lengths that inputs are given in turn: different, and multiples of 4 for patterns that split."""
+"""Lengths that inputs are given in turn, all different."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def model_of(case: Case) -> nn.Module:
 
 
 def lengths_of(graph: Graph) -> dict[str, int]:
-    """A number for every length that the inputs leave open; equal where outputs are."""
+    """A number for every length that the inputs leave open."""
     names = dict.fromkeys(
         name
         for item in graph.inputs
@@ -76,7 +76,9 @@ def lengths_of(graph: Graph) -> dict[str, int]:
         for name in lengths_in(size)
     )
     names.pop("batch", None)
-    return {"batch": 2, **dict(zip(names, LENGTHS, strict=False))}
+    given = dict(zip(names, LENGTHS, strict=False))
+    split = {name: 2 * step for name, step in split_by(graph).items()}
+    return {"batch": 2, **given, **split}
 
 
 def longest(graph: Graph) -> int:
@@ -88,6 +90,20 @@ def longest(graph: Graph) -> int:
         found.append(getattr(placed.component, "max_length", 512))
         waiting += placed.parts.values()
     return min(found)
+
+
+def split_by(graph: Graph) -> dict[str, int]:
+    """Lengths that a pattern splits, and the number that each must be a multiple of."""
+    return {
+        name: atom.denominator
+        for value in graph.values.values()
+        for size in value.shape
+        if isinstance(size, Dim)
+        for atoms, _ in size.terms
+        for atom in atoms
+        if isinstance(atom, Quotient)
+        for name in lengths_in(atom.numerator)
+    }
 
 
 def inputs_of(graph: Graph, *, lengths: dict[str, int] | None = None, padded: bool = True) -> dict[str, Tensor]:

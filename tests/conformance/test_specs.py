@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ from safetensors.torch import load_file, load_model, save_model
 
 import composer
 from composer.graph.graph import Stack
-from composer.shapes import Dim, evaluate
+from composer.shapes import Dim, lengths_in
 from composer.targets.module import load_source
 from tests.conformance import isolated
 from tests.conformance.conftest import file_name
@@ -28,6 +29,7 @@ from tests.conformance.models import (
     loss_of,
     model_of,
     sizes,
+    split_by,
 )
 
 every_spec = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -160,26 +162,29 @@ def test_model_exports_for_all_lengths(case):
     )
 
     _assert_close(model(**inputs), program.module()(**inputs))
-    longer = inputs_of(graph, lengths={**{n: s + 4 for n, s in lengths_of(graph).items()}, "batch": 3})
-    _assert_close(model(**longer), program.module()(**longer))
+    longer = {name: size + split_by(graph).get(name, 3) for name, size in lengths_of(graph).items()}
+    given = inputs_of(graph, lengths=longer)
+    _assert_close(model(**given), program.module()(**given))
 
 
 def _dynamic(graph, inputs):
-    """Every length that inputs leave open, as dynamic; those in steps of 4, where patterns split."""
-    dims = {name: torch.export.Dim(name, min=2, max=longest(graph)) for name in lengths_of(graph)}
+    """Every length that the inputs leave open, as a dimension that varies."""
+    dims = {}
+    for name in lengths_of(graph):
+        step = split_by(graph).get(name, 1)
+        dim = torch.export.Dim(f"{name}_{step}", min=2, max=longest(graph) // step)
+        dims[name] = dim if step == 1 else step * dim
     shapes = {}
     for item in graph.inputs:
-        shape = item.value.shape
-        axes = {i: _dim(size, dims) for i, size in enumerate(shape) if isinstance(size, Dim)}
+        axes = {
+            axis: dims[next(lengths_in(size))]
+            for axis, size in enumerate(item.value.shape)
+            if isinstance(size, Dim)
+        }
         shapes[item.name] = axes
         if f"{item.name}_mask" in inputs:
-            shapes[f"{item.name}_mask"] = {i: d for i, d in axes.items() if i < 2}
+            shapes[f"{item.name}_mask"] = {axis: dim for axis, dim in axes.items() if axis < 2}
     return shapes
-
-
-def _dim(size, dims):
-    (name,) = [n for n in dims if evaluate(size, {**dict.fromkeys(dims, 0), n: 1})]
-    return dims[name]
 
 
 def _assert_close(expected, actual):
@@ -247,3 +252,24 @@ def _sharing_is_kept(graph, model):
     if len({id(p) for p in found.values()}) != len(graph.tensors):
         wrong.append("number of parameters")
     return wrong
+
+
+@pytest.mark.parametrize("name", ["tests/specs/layers", "tests/specs/cross_which-aligned"])
+def test_default_compiler_computes_the_model(name, tmp_path, monkeypatch):
+    """Outputs and gradients by torch's own code generator, which wants a C++ compiler."""
+    if shutil.which("g++") is None and shutil.which("clang++") is None:
+        pytest.skip("no C++ compiler")
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    case = next(case for case in CASES if case.name == name)
+    model, inputs = model_of(case).eval(), inputs_of(graph_of(case))
+    torch._dynamo.reset()
+    compiled = torch.compile(model, fullgraph=True)
+    results = []
+    for run in (model, compiled):
+        model.zero_grad()
+        outputs = flat(run(**inputs))
+        loss_of(outputs).backward()
+        results.append([*outputs, *(p.grad.clone() for p in model.parameters())])
+
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)

@@ -6,6 +6,7 @@ A page is read from top to bottom, in a folder with `specs` and `examples`:
   is `text` that starts with `model.yaml:`, it must be refused with exactly that text instead;
 - other `yaml` must be YAML;
 - `python` runs, all blocks of a page in one namespace;
+- `py` stands as it is in the source that composer emits for `model.yaml`;
 - `console` runs each line that starts with `$ composer`; other lines must be in what it prints.
 """
 
@@ -13,7 +14,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +23,8 @@ import pytest
 import yaml
 
 import composer
+from composer.cli import main
+from composer.components import KINDS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -51,13 +53,21 @@ def blocks_of(page: Path) -> Iterator[Block]:
 
 @pytest.fixture
 def workplace(tmp_path, monkeypatch):
+    """A folder for a page; the plugins that the page loads are gone after it."""
     for name in ("specs", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
+    kinds, modules = dict(KINDS), set(sys.modules)
+    yield
+    for name in [name for name in sys.modules if name.startswith("composer_plugin_")]:
+        if name not in modules:
+            del sys.modules[name]
+    KINDS.clear()
+    KINDS.update(kinds)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_blocks_do_what_they_say(page, workplace):
+def test_blocks_do_what_they_say(page, workplace, capfd):
     namespace: dict[str, object] = {"__name__": "__docs__"}
     for block in blocks_of(page):
         if block.language == "yaml":
@@ -65,8 +75,10 @@ def test_blocks_do_what_they_say(page, workplace):
         elif block.language == "python":
             code = "\n" * (block.line - 1) + block.text  # so that a traceback names the line
             exec(compile(code, str(page), "exec"), namespace)
+        elif block.language == "py":
+            assert block.text in composer.source("model.yaml")
         elif block.language == "console":
-            check_console(block)
+            check_console(block, capfd)
 
 
 def check_yaml(block: Block) -> None:
@@ -82,17 +94,16 @@ def check_yaml(block: Block) -> None:
     assert block.after.strip() == str(refused.value)
 
 
-def check_console(block: Block) -> None:
+def check_console(block: Block, capfd: pytest.CaptureFixture[str]) -> None:
     printed = ""
     for line in block.text.splitlines():
         if line.startswith("$ "):
-            command = shlex.split(line.removeprefix("$ "))
-            assert command[0] == "composer", f"line {block.line}: only composer runs here"
-            made = subprocess.run(
-                [sys.executable, "-m", *command], capture_output=True, text=True, check=False
-            )
-            assert made.returncode == 0, f"{line}\n{made.stdout}{made.stderr}"
-            printed = made.stdout + made.stderr
+            command, *arguments = shlex.split(line.removeprefix("$ "))
+            assert command == "composer", f"line {block.line}: only composer runs here"
+            capfd.readouterr()
+            status = main(arguments)
+            printed = "".join(capfd.readouterr())
+            assert status == 0, f"{line}\n{printed}"
         elif line.strip() != "...":
             assert line.strip() in printed
 

@@ -158,7 +158,8 @@ class _Crosses:
             project = memory.projects[index] if memory.projects else None
             if project is not None:
                 name = f"{cross.stack.name}.{project.name}"
-                self._line(tail, self.pen.component(name, project, name, None), cluster)
+                self.pen.component(name, project, name, self.places[state.part].column)
+                self._line(tail, name, cluster)
                 tail, cluster = name, ""
             self._line(tail, circle, cluster)
         return circle

@@ -14,6 +14,7 @@ from .order import keep_order
 from .plan import Column, columns_of
 from .skips import draw_skips
 from .stack import Place, draw_stack
+from .ties import draw_ties
 from .theme import FONT, LEGEND, Theme, palette
 from .wires import draw_wires, note
 
@@ -25,32 +26,22 @@ def draw(graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Dir
     and feed-forwards too. A drawing for both themes is the light one; see `render`.
     """
     pen = Pen(graph, palette(theme), depth, direction)
-    title = labels.heading(pen.palette, graph.title or graph.name, facts(graph))
-    with pen.sheet.cluster(
-        "cluster", **{"class": "title"}, peripheries=0, bgcolor="transparent", margin=6,
-        labelloc=pen.top, labeljust="l", label=title, tooltip=graph.name,
-    ):  # fmt: skip
-        columns = columns_of(graph)
-        places = _parts(pen, columns)
-        draw_wires(pen, places)
-        draw_crosses(pen, places)
-        draw_skips(pen, places)
-        keep_order(pen, columns, places)
+    columns = columns_of(graph)
+    places = {name: _part(pen, name, part, columns[name]) for name, part in graph.parts.items()}
+    draw_wires(pen, places)
+    draw_crosses(pen, places)
+    draw_skips(pen, places)
+    draw_ties(pen, columns)
+    heading = labels.heading(pen.palette, graph.title or graph.name, facts(graph))
+    keep_order(pen, columns, places, "" if pen.right else pen.title(heading))
     legend = labels.legend(pen.palette, [k for k in LEGEND if k in pen.kinds], pen.kinds)
     return pen.sheet.text(
         graph.name, rankdir="LR" if pen.right else "BT", newrank=True, compound=True,
         splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25, bgcolor=pen.palette.canvas,
-        fontname=FONT, fontcolor=pen.palette.title, fontsize=12, labelloc="b", labeljust="l",
-        label=legend, tooltip=describe(graph),
+        fontname=FONT, fontcolor=pen.palette.title, fontsize=12, labelloc="t" if pen.right else "b",
+        labeljust="l", label=labels.stacked(heading, legend) if pen.right else legend,
+        tooltip=describe(graph),
     )  # fmt: skip
-
-
-def _parts(pen: Pen, columns: Mapping[str, Column]) -> dict[str, Place]:
-    places = {}
-    for name, part in pen.graph.parts.items():
-        with pen.unseen(f"{name} part"):
-            places[name] = _part(pen, name, part, columns[name])
-    return places
 
 
 def _part(pen: Pen, name: str, part: Part, column: Column) -> Place:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 from .dot import Html, clean, escape
 from .theme import LEGEND, WIDTHS, LineKind, Palette
 
+PORT = "left"
+_BLOCK_WIDTH = 180
 _BAR = "‖"
 _PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
 
@@ -45,11 +47,16 @@ def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[t
 
 
 def heading(palette: Palette, title: str, facts: Iterable[str]) -> Html:
-    """The title of a drawing and a grey line of facts below it."""
+    """The title of a drawing and a grey line of facts below it.
+
+    The port at its left end stands half a block from the border, so that title and block align.
+    """
     text = f" {_BAR} ".join(clean(fact) for fact in facts)
     line = font(text, palette.secondary, 10).replace(_BAR, "&#160;|&#160;")
-    rows = [f"<B>{font(title, palette.title, 17)}</B>", line]
-    return Html(_table(rows, 1, align="LEFT"))
+    size = f'FIXEDSIZE="TRUE" WIDTH="{_BLOCK_WIDTH}" HEIGHT="4"'
+    cell = f'<TD PORT="{PORT}" FIXEDSIZE="TRUE" WIDTH="{_BLOCK_WIDTH - 4}" HEIGHT="2"></TD>'
+    port = f'<TABLE {_PLAIN} CELLPADDING="0" ALIGN="LEFT" {size}><TR>{cell}</TR></TABLE>'
+    return Html(_table([f"<B>{font(title, palette.title, 17)}</B>", line, port], 1, align="LEFT"))
 
 
 def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, str]) -> Html:
@@ -60,9 +67,14 @@ def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, st
         text = LEGEND[kind] + (f" ({note})" if (note := notes.get(kind)) else "")
         sample = font("◆", color, 9.5) if kind == "shared" else _stroke(color, WIDTHS[kind])
         cells += [sample, f"{font(text, palette.data, 9.5)}&#160;&#160;&#160;"]
-    space = '<TR><TD HEIGHT="4"></TD></TR>'
+    space = '<TR><TD HEIGHT="10"></TD></TR>'
     row = "".join(f"<TD>{cell}</TD>" for cell in cells)
     return Html(f'<TABLE {_PLAIN} CELLPADDING="3">{space}<TR>{row}</TR></TABLE>')
+
+
+def stacked(*labels: Html) -> Html:
+    """Labels one below the other."""
+    return Html(_table(labels, 0, align="LEFT"))
 
 
 def plain(text: str) -> Html:

@@ -138,7 +138,7 @@ class LayerPen:
         if not wide:
             self.pen.line("residual", self.column, start, self.pen.side(end), weight=0)
             return
-        chip = self.pen.chip(f"{end} identity", "residual", "identity", bold=False, alone=False)
+        chip = self.pen.chip(f"{end} identity", "residual", "identity", bold=False)
         self.pen.order(wide, chip)
         tail, head = ("s", "n") if not self.column.down else ("n", "s")
         if self.pen.right:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
@@ -21,6 +21,9 @@ from .theme import FONT, STYLES, WIDTHS, LineKind, Palette
 Direction = Literal["up", "right"]
 
 NORM_HEIGHT = 0.34
+TITLE = "the title"
+"""Name of the title's node; with a space, so that no part has it."""
+
 _NARROW = 1  # characters in the smallest circle
 _WIDE = 4  # characters in the widest
 
@@ -35,6 +38,17 @@ class Beside:
     below: bool
 
 
+@dataclass(frozen=True)
+class Marked:
+    """A drawn thing with a letter; `height` is the number of nodes below it in its column."""
+
+    letter: str
+    node: str
+    column: Column
+    height: int
+    cluster: str = ""
+
+
 class Pen:
     """What everything that draws shares; it remembers which kinds of lines it has drawn."""
 
@@ -47,6 +61,9 @@ class Pen:
         self.letters = words.letters_of(graph)
         self.kinds: dict[LineKind, str] = {}
         self.tops: dict[str, str] = {}
+        self.heights: dict[str, int] = {}
+        self.filled: dict[str, int] = {}
+        self.marked: list[Marked] = []
         self.beside: list[Beside] = []
         self.sheet = sheet_for(palette)
 
@@ -74,7 +91,7 @@ class Pen:
             **attributes, tooltip=self.about(path, placed, span),
         )  # fmt: skip
         if letters:
-            self.kinds["shared"] = ""
+            self.mark(letters, name, column)
         return name
 
     def step(self, name: str, role: Role, label: Html, column: Column | None, *about: str) -> str:
@@ -116,17 +133,21 @@ class Pen:
         self._node(name, "anchor", column, shape="point", style="invis", width=0.01, height=0.01, label="")
         return name
 
-    def chip(
-        self, name: str, kind: LineKind, *lines: str, bold: bool = True, alone: bool = True
-    ) -> str:
+    def chip(self, name: str, kind: LineKind, *lines: str, bold: bool = True) -> str:
         """Words on a line."""
         text = labels.chip(self.palette.line(kind), *lines, bold=bold)
-        with self.unseen(name) if alone else nullcontext():
-            self._node(name, f"chip {kind}", None, shape="plain", style="", label=text, tooltip=lines)
+        self._node(name, f"chip {kind}", None, shape="plain", style="", label=text, tooltip=lines)
         return name
+
+    def title(self, label: Html) -> str:
+        """The title, as a node that stands above all others."""
+        self._node(TITLE, "title", None, shape="plain", style="", label=label, tooltip=self.graph.name)
+        return TITLE
 
     def _node(self, name: str, class_: str, column: Column | None, **attributes: Attribute) -> None:
         group = {} if column is None else {"group": column.name}
+        if column is not None:
+            self.heights[name] = self.filled[column.name] = self.filled.get(column.name, 0) + 1
         self.sheet.node(name, **{"class": class_}, **group, **attributes)
 
     # Blocks
@@ -139,16 +160,6 @@ class Pen:
             fillcolor=fill, penwidth=1.2, margin=18, labelloc=self.top, labeljust="r", label=label,
             tooltip=about,
         )  # fmt: skip
-
-    def unseen(self, name: str) -> AbstractContextManager[None]:
-        """A block that is not seen, around what stands outside of all others.
-
-        Graphviz bends a residual around everything to its right that is in no block but the
-        drawing's own, as if it began at the left border.
-        """
-        return self.sheet.cluster(
-            f"cluster_{name}", peripheries=0, bgcolor="transparent", margin=0, label="", tooltip=" "
-        )
 
     def dashed(self, name: str, text: str) -> AbstractContextManager[None]:
         """A dashed block around what runs side by side."""
@@ -164,6 +175,13 @@ class Pen:
     def top(self) -> str:
         """Where the title of a cluster stands; with data running upwards Graphviz swaps the two."""
         return "t" if self.right else "b"
+
+    def mark(self, letters: str, node: str, column: Column | None, cluster: str = "") -> None:
+        """Remembers that letters stand on a node, or on the block that it stands in."""
+        self.kinds["shared"] = ""
+        if column is not None:
+            height = self.heights[node]
+            self.marked += [Marked(letter, node, column, height, cluster) for letter in letters.split()]
 
     # Lines
 

@@ -97,14 +97,20 @@ def columns_of(graph: Graph) -> dict[str, Column]:
     found: dict[str, Column] = {}
     continued: set[str] = set()
     for name, part in graph.parts.items():
-        made_from = list(dict.fromkeys(sources(part)))
-        before = made_from[0] if len(made_from) == 1 else None
+        before = _main(part)
         if before is None or before in continued or _turns(name, before, descending) or _aside(part):
             found[name] = Column(name, name in descending)
         else:
             continued.add(before)
             found[name] = found[before]
     return found
+
+
+def _main(part: Part) -> str | None:
+    """The part that another one stands above: what it is made from, or what it attends to."""
+    made_from = list(dict.fromkeys(sources(part)))
+    attends = isinstance(part, Module) and part.node.component.role == "attention"
+    return made_from[-1] if len(made_from) == 1 or (made_from and attends) else None
 
 
 def _turns(name: str, before: str, descending: set[str]) -> bool:
@@ -148,8 +154,8 @@ def _between(first: str, last: str, graph: Graph) -> Iterator[str]:
 def in_order(graph: Graph, columns: Mapping[str, Column]) -> list[Column]:
     """The columns that begin with an input or hold a stack, from left to right.
 
-    What a stack attends to stands left of it, what it attends to first the nearest; a second
-    stack that attends to the same stands on the other side.
+    What a stack attends to stands left of it; a second stack that attends to the same stands on
+    the other side.
     """
     found: list[Column] = []
     read: set[str] = set()
@@ -170,10 +176,10 @@ def _move(found: list[Column], column: Column, attended: list[Column], read: set
     if not sources:
         return
     found.remove(column)
-    if sources[0].name in read:
+    if all(source.name in read for source in sources):
         found.insert(found.index(sources[0]), column)
         return
-    for source in reversed([c for c in sources if c.name not in read]):
+    for source in [c for c in sources if c.name not in read]:
         found.remove(source)
         found.append(source)
         read.add(source.name)
@@ -181,9 +187,16 @@ def _move(found: list[Column], column: Column, attended: list[Column], read: set
 
 
 def _attended(stack: Stack) -> Iterator[str]:
-    """Parts that a stack attends to, in the order of its layer."""
+    """Parts that a stack attends to, from left to right.
+
+    What is attended to first stands nearest, so that no line crosses a block; what is attended to
+    side by side stands in the order of the attentions.
+    """
     memories = {memory.argument: memory for memory in stack.memories}
+    found: list[str] = []
     for fold in folds_of(stack):
-        for argument, states in fold.reads.items():
-            memory = memories.get(argument)
-            yield from dict.fromkeys(s.part for s in (memory.sources if memory else states[:1]))
+        for branch in fold.kind.branches:
+            names = [name for body in branch.bodies for name in body.reads]
+            states = [fold.reads[n][:1] if n not in memories else memories[n].sources for n in names]
+            found = [state.part for group in states for state in group] + found
+    yield from dict.fromkeys(found)

@@ -29,11 +29,11 @@ def _draw(
     chip = pen.chip(name, "skip", *_text(pen, stack, layer, skip, states), bold=False)
     head = _projected(pen, stack, skip, chip, circle)
     rule = skip.combine.component.kind
+    column = places[stack.name].column
+    pen.put_beside(chip, column, below=source.column.down)
     if states[0].part == stack.name:
         _arc(pen, source.of_layer(states[0].layer or 0), chip, head, rule)
         return
-    column = places[stack.name].column
-    pen.put_beside(chip, column, below=source.column.down)
     tail, cluster = _tail(pen, places, states[0], name)
     pen.sheet.row(*dict.fromkeys((tail, chip, head, circle)))
     clip = {"ltail": cluster} if cluster else {}

@@ -114,11 +114,20 @@ def _layers(pen: Pen, stack: Stack, column: Column) -> Place:
             made = [LayerPen(pen, stack, folds[0], stack.name, column).draw()]
         else:
             made = [_fold(pen, stack, fold, column, folds) for fold in folds]
+        _mark(pen, stack, made, column, cluster)
         for below, above in zip(made, made[1:], strict=False):
             pen.flow(column, below.exit, above.entry, arrow=bool(above.skips))
     border = pen.shape(stack.value.shape)
     arrow = bool(made[0].skips)
     return Place(made[0].entry, made[-1].exit, column, cluster, True, tuple(made), border, arrow)
+
+
+def _mark(pen: Pen, stack: Stack, made: list[LayerPlace], column: Column, cluster: str) -> None:
+    """Remembers the letters of the whole block, at the height of its first component."""
+    letters = pen.marks.on_layers(stack.name, range(len(stack.layers)) if len(made) == 1 else ())
+    inside = [name for name in made[0].attentions.values() if name in pen.heights]
+    if letters:
+        pen.mark(letters, inside[0] if inside else made[0].entry, column, cluster)
 
 
 def _fold(
@@ -154,8 +163,6 @@ def _crosses(fold: Fold) -> int:
 def _title(pen: Pen, stack: Stack, *, single: bool) -> labels.Html:
     """Name, letters and number of layers; a second, pink pill says how often each set is applied."""
     letters = pen.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
-    if letters:
-        pen.kinds["shared"] = ""
     name = title_of(stack)
     rows = [f"{name} layer"] if len(name) + len(letters) <= _SHORT else [name, "layer"]
     return labels.block(pen.palette, rows if single else [name], letters, pills(stack))

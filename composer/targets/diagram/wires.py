@@ -19,6 +19,8 @@ def draw_wires(pen: Pen, places: Places) -> None:
     for name, part in pen.graph.parts.items():
         for port, states in _read(part).items():
             for state in _distinct(states):
+                if isinstance(part, Output) and note(states):
+                    pen.put_beside(places[name].exit, places[state.part].column)
                 _wire(pen, places, state, places[name], _kind(part, port, state), note(states))
 
 

@@ -55,7 +55,7 @@ def _stacks(role: str, spec: ModelSpec, graph: Graph) -> Data:
 
 def _stack(path: str, graph: Graph) -> Stack:
     """The stack that a path begins with."""
-    stack = graph.parts[path.split(".")[0]]
+    stack = graph.parts[path.split(".", maxsplit=1)[0]]
     assert isinstance(stack, Stack), f"'{path}' was resolved as a stack"
     return stack
 
@@ -64,13 +64,22 @@ def _module(spec: ModuleSpec, graph: Graph) -> Data:
     (_, read), *others = spec.sources.items()
     ports = {port: refs[0] for port, refs in others}
     made = placed_options(_placed(spec.name, graph))
-    return {"kind": made.pop("kind"), "from": _one_or_list(read), **ports, **made, "mask": spec.mask}
+    return {
+        "kind": made.pop("kind"),
+        "from": _one_or_list(read),
+        **ports,
+        **made,
+        "mask": spec.mask,
+    }
 
 
 def _output(name: str, source: str, graph: Graph) -> Data:
     part = graph.parts[name]
     assert isinstance(part, Output), f"'{name}' was resolved as an output"
-    return {"from": source, **({} if part.head is None else {"head": placed_options(part.head.placed)})}
+    return {
+        "from": source,
+        **({} if part.head is None else {"head": placed_options(part.head.placed)}),
+    }
 
 
 def _one_or_list(names: tuple[str, ...]) -> str | list[str]:
@@ -113,7 +122,11 @@ def _skip(connection: SkipSpec, spec: ModelSpec, graph: Graph) -> Data:
     listed = [list(pair) for pair in pairs] if isinstance(pairs, tuple) else pairs
     ends: Data = {"from": connection.source, "to": connection.to}
     made = _skip_made(connection, spec, graph)[1].combine
-    return {**ends, **({} if pairs is None else {"pairs": listed}), "combine": placed_options(made.placed)}
+    return {
+        **ends,
+        **({} if pairs is None else {"pairs": listed}),
+        "combine": placed_options(made.placed),
+    }
 
 
 def _parallel(spec: ParallelSpec, graph: Graph) -> Data:
@@ -135,7 +148,10 @@ def _inserted(connection: ConnectionSpec, spec: ModelSpec, graph: Graph) -> Iter
         stack = _stack(connection.to, graph)
         read = {source.split(".")[0] for source in connection.sources}
         for memory in stack.memories:
-            if {state.part for state in memory.sources} <= read:
+            parts = {state.part for state in memory.sources}
+            mixes = connection.read == "weighted" and memory.mix is not None and parts <= read
+            joins = connection.combine == "flat" and memory.mix is None and parts == read
+            if mixes or joins:
                 yield from _by_memory(memory, stack.name)
 
 

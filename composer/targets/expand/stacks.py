@@ -90,7 +90,10 @@ def _items(
             yield "cross_attention", {}
         if _is_cross(spec):
             if crossing is not None:
-                yield "cross_attention", {**_name(spec.name, "cross_attention", seen), **_wiring(spec, usual)}
+                yield (
+                    "cross_attention",
+                    {**_name(spec.name, "cross_attention", seen), **_wiring(spec, usual)},
+                )
         else:
             yield _item(spec, branches[spec.name], usual, seen)
     if before == len(specs):
@@ -131,9 +134,7 @@ def _item(
     return "parallel", {**name, "branches": branches, **made, **_wiring(spec, usual)}
 
 
-def _plain(
-    spec: BranchSpec, node: Node, usual: Wiring, seen: dict[str, int]
-) -> tuple[str, Data]:
+def _plain(spec: BranchSpec, node: Node, usual: Wiring, seen: dict[str, int]) -> tuple[str, Data]:
     key = _key(spec.name, node.component.kind)
     name = _name(spec.name, key, seen)
     return key, {**placed_options(node.placed), **name, **_wiring(spec, usual)}
