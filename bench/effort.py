@@ -50,10 +50,10 @@ FULL = Effort(
 QUICK = Effort(
     name="quick",
     processes=7,
-    layers=(10, 30, 100),
+    layers=(10, 25, 60),
     repeats=3,
-    enough=0.3,
-    forward=Rounds(seconds=2, fewest=5, most=31),
-    training=Rounds(seconds=4, fewest=5, most=31),
+    enough=0.1,
+    forward=Rounds(seconds=1.5, fewest=5, most=31),
+    training=Rounds(seconds=2.5, fewest=5, most=31),
     sizes={"transformer small": _SMALL, "llama-like": _LLAMA},
 )

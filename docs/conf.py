@@ -22,10 +22,13 @@ release = version = version_of("graph-composer")
 extensions = ["myst_parser"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
+smartquotes = False  # it would make one dash of `--size`
 exclude_patterns = ["_build", "_generated"]
 
 html_theme = "furo"
 html_title = "composer"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 

@@ -36,11 +36,10 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
 )
 
 CODES = {
-    "C101": "The version of the language is missing or unknown.",
     "C102": "A key that does not exist there.",
     "C103": "A kind that does not exist, or that cannot stand there.",
     "C104": "Something that is needed is missing.",
-    "C105": "A value of the wrong type or outside its range.",
+    "C105": "A value of the wrong type, or outside its range.",
     "C106": "A size expression that has no value.",
     "C107": "A name that a part cannot have.",
     "C108": "One name for two things.",
@@ -52,6 +51,18 @@ CODES = {
     "C115": "An option that cannot hold in its place.",
     "C116": "Layer types that are unknown, unused or missing.",
     "C117": "A dim that nothing uses.",
+    "C118": "Defaults of stacks in a spec that has none.",
+    "G201": "A reference to something that does not exist.",
+    "G202": "A part that leads to no output.",
+    "G203": "Parts that read each other in a circle.",
+    "G204": "An attention between parts that cannot have it.",
+    "G205": "Parameters that cannot be shared.",
+    "G206": "A skip between layers that cannot have it.",
+    "G207": "Stacks that cannot run in step.",
+    "G208": "A decoder that would see its own future, or a part that loses track of padding.",
+    "S201": "Shapes that do not fit.",
+    "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
+    "I901": "A fault of composer itself. Please report it.",
 }
 """What each code of the later stages means."""
 
@@ -126,9 +137,15 @@ def _options(model: type[BaseModel]) -> Iterator[str]:
     required = schema.get("required", [])
     for key, found in properties.items():
         default = "needed" if key in required else _default(found)
-        about = _cell(found.get("description", ""))
+        about = _cell(found.get("description") or _as_in_a_stack(key))
         what = _type(found, schema) or _component(key)
         yield f"| `{key}` | {_cell(what)} | {default} | {about} |"
+
+
+def _as_in_a_stack(key: str) -> str:
+    """What a stack's key of that name is; a layer type changes some of them."""
+    field = fields.StackFields.model_fields.get(key)
+    return (field.description or "") if field is not None else ""
 
 
 def _default(schema: Schema) -> str:
@@ -157,6 +174,8 @@ def _type(schema: Schema, root: Schema) -> str:
 
 def _component(slot: str) -> str:
     """A link to the kinds that may stand in a slot, for a key that is named like one."""
+    if slot == "layer":
+        return "list of branches"
     slot = {"final_norm": "norm"}.get(slot, slot)
     return f"[kind](kinds.md#slot-{slot.replace('_', '-')})" if slot in SLOTS else ""
 

@@ -93,7 +93,7 @@ def _internal(error: Exception) -> int:
         output.message("".join(traceback.format_exception(error)).rstrip())
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"{frame.filename.rpartition('/composer/')[2]}:{frame.lineno}"
-    output.failure(f"[I901] {type(error).__name__}: {escape(str(error))} ({place})")
+    output.failure(f"{type(error).__name__}: {escape(str(error))} ({place})", "I901")
     output.message(
         "      = this is a fault of composer: please report it, with the spec if you can"
     )

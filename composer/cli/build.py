@@ -13,7 +13,7 @@ from composer.language.spec import ModelSpec
 
 from .describe import readable, summary_table
 from .draw import MISSING_TOOL
-from .output import columns, failure, product, rendered, show
+from .output import NATURAL, columns, failure, product, rendered, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
 
 
@@ -49,7 +49,7 @@ def build(
     show(summary_table(summarize(graph), columns()))
     product(_list(folder, files, "would write" if dry_run else "wrote"))
     if missing is not None:
-        failure(missing)
+        failure(missing, "D301")
         raise typer.Exit(MISSING_TOOL)
 
 
@@ -71,17 +71,17 @@ def _files(spec: ModelSpec, graph: Graph, *, linked: bool) -> tuple[dict[str, by
         source, "model.py", "exec", dont_inherit=True
     )  # a SyntaxError here is ours: nothing is written
     summary = summarize(graph)
-    dot = diagram.draw(graph)
+    dot = diagram.draw(graph, depth=diagram.fitting_depth(graph))
     files = {
         "model.py": source,
         "spec.yaml": expand(spec, graph),
-        "summary.txt": rendered(summary_table(summary, columns())),
+        "summary.txt": rendered(summary_table(summary, NATURAL)),
         "summary.json": to_json(summary),
         "diagram.dot": dot,
     }
     encoded = {name: text.encode() for name, text in files.items()}
     try:
-        return {**encoded, "diagram.svg": diagram.render(dot, "svg", theme="light")}, None
+        return {**encoded, "diagram.svg": diagram.render(dot, "svg", theme="auto")}, None
     except diagram.DrawingError as error:
         return encoded, str(error)
 

@@ -53,11 +53,15 @@ def draw(
         Theme, typer.Option("--theme", help="Colours; auto follows the reader's, in an SVG.")
     ] = Theme.light,
     depth: Annotated[
-        int,
+        int | None,
         typer.Option(
-            "--depth", min=0, max=2, help="0: stacks; 1: a layer of each; 2: inside branches too."
+            "--depth",
+            min=0,
+            max=2,
+            help="0: stacks; 1: a layer of each; 2: inside branches too. "
+            "Default: 1, or 0 for a large model.",
         ),
-    ] = 1,
+    ] = None,
     direction: Annotated[
         Direction, typer.Option("--direction", help="Where the data flows.")
     ] = Direction.up,
@@ -74,6 +78,7 @@ def draw(
     if out is None and form in {Format.png, Format.pdf} and sys.stdout.isatty():
         raise UsageError(f"a terminal cannot show {form.value}; give -o FILE")
     _, graph = read(spec, size, overrides, plugins)
+    depth = diagram.fitting_depth(graph) if depth is None else depth
     dot = diagram.draw(graph, theme=theme.value, depth=depth, direction=direction.value)
     try:
         data = (
@@ -82,7 +87,7 @@ def draw(
             else diagram.render(dot, form.value, theme=theme.value)
         )
     except diagram.DrawingError as error:
-        failure(str(error))
+        failure(str(error), "D301")
         raise typer.Exit(MISSING_TOOL) from None
     if out is None:
         product(data)

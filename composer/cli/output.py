@@ -15,7 +15,9 @@ from composer.diagnostics import Problem, render
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-_NATURAL = 1000  # columns: wider than any table, so that nothing is wrapped in a file or a pipe
+NATURAL = 1000
+"""Columns, more than any table has, so that nothing is wrapped in a file or a pipe."""
+
 _RED, _RESET = "\x1b[1;31m", "\x1b[0m"
 
 
@@ -77,10 +79,10 @@ def message(text: str) -> None:
     sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
-def failure(text: str) -> None:
-    """Writes `error: text` to stderr."""
-    word = f"{_RED}error:{_RESET}" if colored(sys.stderr) else "error:"
-    message(f"{word} {text}")
+def failure(text: str, code: str = "") -> None:
+    """Writes `error: text` to stderr, or `error[code]: text`."""
+    word = f"error[{code}]" if code else "error"
+    message(f"{_RED}{word}{_RESET}: {text}" if colored(sys.stderr) else f"{word}: {text}")
 
 
 def show_problems(problems: Iterable[Problem], name: str) -> None:
@@ -102,10 +104,10 @@ def columns() -> int:
     """Columns to fill: those of the terminal or of `COLUMNS`; no limit in a file or a pipe."""
     if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdigit():
         return shutil.get_terminal_size().columns
-    return _NATURAL
+    return NATURAL
 
 
-def rendered(table: RenderableType, *, width: int = _NATURAL, color: bool = False) -> str:
+def rendered(table: RenderableType, *, width: int = NATURAL, color: bool = False) -> str:
     """A table of rich as text, without spaces at the ends of lines."""
     import io
 

@@ -13,10 +13,10 @@ from composer.diagnostics import Problem, SpecError
 from composer.graph.build import build_graph
 from composer.graph.graph import Graph
 from composer.language.check import check
-from composer.language.document import Mapping, Tree, get
+from composer.language.document import Tree, get
 from composer.language.load import DEFAULT_LIMITS, parse
 from composer.language.spec import ModelSpec
-from composer.language.variants import _with_bases, apply
+from composer.language.variants import apply, with_bases
 from composer.plugins import load_plugin
 
 from .output import ColorChoice, settings
@@ -68,7 +68,7 @@ def read_tree(spec: str) -> Tree:
     settings.spec = spec if spec != "-" else _STDIN
     if spec != "-":
         path = Path(spec)
-        return _with_bases(path, path.parent.resolve(), ())
+        return with_bases(path)
     tree = parse(sys.stdin.buffer.read(DEFAULT_LIMITS.spec_bytes + 1), _STDIN)
     base = get(tree, ("extends",))
     if base is not None:
@@ -110,8 +110,3 @@ def _is_usage(problem: Problem) -> bool:
         problem.span is not None and problem.span.file == "--set" and problem.code[0] == "Y"
     )
     return problem.code in _USAGE or unreadable
-
-
-def is_mapping(tree: Tree) -> bool:
-    """Whether a tree can be a spec at all."""
-    return isinstance(tree, Mapping)

@@ -192,7 +192,9 @@ def _check_declaration(cls: type[Component], kind: str) -> None:
         msg = f"kind {kind!r} of {cls.__name__} is not snake_case"
         raise TypeError(msg)
     known = KINDS.get(kind)
-    if known is not None and known.__qualname__ != cls.__qualname__:
+    ours = known is not None and known.__module__.startswith("composer.")
+    other = ours and known is not None and known.__module__ != cls.__module__
+    if known is not None and (other or known.__qualname__ != cls.__qualname__):
         msg = f"kind {kind!r} is declared by {known.__module__}.{known.__qualname__} already"
         raise TypeError(msg)
     if not hasattr(cls, "role"):

@@ -75,7 +75,8 @@ class TokenEmbedding(_Embedding):
         made = super().complete(place).model_copy(update=_no_dropout(self, place))
         for option, value in (("vocab_size", 32_000), ("d_model", 512)):
             if getattr(made, option) is None:
-                raise OptionError(option, f"a token embedding needs a {option} here", f"{option}: {value}")
+                message = f"a token embedding needs a {option} here"
+                raise OptionError(option, message, f"{option}: {value}")
         return made
 
     def tensors(self, axes: Axes) -> Tensors:

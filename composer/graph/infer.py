@@ -2,31 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from composer.components.component import Component, Inputs, OptionError, Placed, place
 from composer.components.embedding import TokenEmbedding
 from composer.diagnostics import Note, Problems, Span
-from composer.language.document import key_span, value_span
+from composer.language.document import Mapping as MappingTree
+from composer.language.document import Sequence, Tree, get, value_span
 from composer.language.spec import InputSpec, ModuleSpec, OutputSpec, ParallelSpec, StackSpec, Written
 from composer.shapes import Shape, ShapeError, show
 
 from .graph import Input, Module, Node, Output, Part, Stack, State, Value
-from .resolve import PartSpec, Wires
+from .wires import PartSpec, Wires
 
 How = Literal["past", "all"]
 Sees = dict[str, How]
 
 
 class Placing:
-    """What the placing of all parts shares: references, the values known so far, problems."""
+    """What the placing of all parts shares: references, the values known so far, problems.
+
+    `ids` are the parts whose numbers are token ids.
+    """
 
     def __init__(self, wires: Wires, problems: Problems) -> None:
         self.wires = wires
         self.problems = problems
         self.values: dict[State, Value] = {}
         self.parts: dict[str, Part] = {}
+        self.ids: set[str] = set()
+        self._shared = _places(get(wires.spec.tree, ("defaults",)))
 
     def value(self, state: State) -> Value | None:
         """What is known of a state; None where its part is wrong."""
@@ -36,34 +42,92 @@ class Placing:
             return self.values.get(State(state.part))
         return self.values.get(State(state.part)) if state.item == "mix" else None
 
-    def span_of(self, name: str) -> Span:
-        """The place where a part is written."""
-        part = self.wires.parts[name]
-        return part.tree.span if isinstance(part, ParallelSpec) else part.span
-
     def put(
         self, name: str, written: Written, inputs: Inputs, owner: str, span: Span,
         sources: Mapping[str, tuple[State, ...]] | None = None, /, **given: object,
     ) -> Node | None:  # fmt: skip
-        """A component in its place, or None with the reason as a problem."""
+        """A component in its place, or None with the reason as a problem.
+
+        `owner` is the part that it belongs to; `sources` are the states at its ports.
+        """
         try:
-            return Node(name, place(written.component, inputs, **given), span)
+            placed = place(written.component, inputs, **given)
+            placed.component.tables(placed.axes)  # what a stack computes for it must fit, too
+            return Node(name, placed, span)
         except OptionError as error:
-            where = key_span(written.tree, (error.option,))
-            self.problems.add("C115", f"{owner}: {error.message}", where, fix=error.fix)
+            self._option(error, written, owner)
         except ShapeError as error:
             self._mismatch(error, owner, span, sources or {})
         return None
 
+    def _option(self, error: OptionError, written: Written, owner: str) -> None:
+        """An option that cannot hold; if it stands in `defaults`, once for all stacks."""
+        path = tuple(error.option.split("."))
+        span = value_span(written.tree, path)
+        whose = "" if span in self._shared else f"'{owner}': "
+        self.problems.add("C115", whose + error.message, span, fix=error.fix)
+
     def _mismatch(
         self, error: ShapeError, owner: str, span: Span, sources: Mapping[str, tuple[State, ...]]
     ) -> None:
+        """An input of a shape that does not fit, and both ends of the conflict."""
+        states = sources.get(error.port, ())
+        why = f": {error.why}" if error.why else ""
+        if error.index >= len(states):
+            text = f"'{owner}' wants {error.want} but gets {show(error.got)}{why}"
+            self.problems.add("S201", text, span)
+            return
+        state = states[error.index]
+        port = f" as '{error.port}'" if len(sources) > 1 and error.port != next(iter(sources)) else ""
+        ends = [states[0], state] if error.index else [state]
         notes = []
-        for state in sources.get(error.port, ())[error.index : error.index + 1]:
-            notes.append(Note(f"'{state.part}' makes {show(error.got)}", self.span_of(state.part)))
+        for end in dict.fromkeys(ends):
+            value = self.value(end)
+            made = show(error.got if value is None else value.shape)
+            notes.append(Note(f"'{said(end)}' makes {made}", self.wires.span_of(end.part)))
         self.problems.add(
-            "S201", f"{owner}: {error}", span, notes, f"connect '{error.port}' to something that makes {error.want}"
+            "S201", f"'{owner}' wants {error.want}{port}, but '{said(state)}' is {show(error.got)}{why}",
+            self.wires.places.get((owner, state.part), span), notes, self._shape_fix(error, states),
         )  # fmt: skip
+
+    def _shape_fix(self, error: ShapeError, states: tuple[State, ...]) -> str:
+        """What to write instead: another source, or a module between."""
+        state, first = states[error.index], self.value(states[0])
+        if state.part in self.ids:
+            return IDS_FIX
+        want = first.shape if error.index and first is not None else ()
+        differ = [i for i, sizes in enumerate(zip(want, error.got, strict=False)) if sizes[0] != sizes[1]]
+        if len(want) == len(error.got) == _SEQUENCE and differ == [2] and isinstance(want[2], int):
+            return f"put a module between: {{kind: project, from: {said(state)}, d_model: {want[2]}}}"
+        if len(want) == len(error.got) == _SEQUENCE and differ == [1]:
+            return "let both have one length, or join them: {kind: concat, axis: time}"
+        return f"read something that makes {error.want}"
+
+
+_SEQUENCE = 3  # axes of a sequence: batch, time, width
+IDS_FIX = "read an encoder or decoder, which embeds the tokens"
+
+
+def said(state: State) -> str:
+    """A state as a spec refers to it."""
+    words = [state.part]
+    if state.layer is not None:
+        words += ["layers", str(max(state.layer, 0))]
+    if state.item and state.item != "mix":
+        words += [word for word in (state.branch, state.item) if word]
+    return ".".join(words)
+
+
+def _places(tree: Tree | None) -> set[Span]:
+    """The place of every value in a tree."""
+    if tree is None:
+        return set()
+    inside: Iterable[Tree] = ()
+    if isinstance(tree, MappingTree):
+        inside = (entry.value for entry in tree.entries.values())
+    elif isinstance(tree, Sequence):
+        inside = tree.items
+    return {tree.span}.union(*map(_places, inside))
 
 
 def infer(wires: Wires, problems: Problems) -> Placing:
@@ -93,9 +157,11 @@ def _part(name: str, spec: PartSpec, placing: Placing) -> Part | None:
 
 
 def _input(spec: InputSpec, placing: Placing) -> Input | None:
-    node = placing.put(spec.name, spec.made, {}, f"input '{spec.name}'", spec.span, name=spec.name)
+    node = placing.put(spec.name, spec.made, {}, spec.name, spec.span, name=spec.name)
     if node is None:
         return None
+    if getattr(node.component, "dtype", "float") == "int64":
+        placing.ids.add(spec.name)
     padding = getattr(node.component, "padding", None)
     mask = None if padding is None else f"{spec.name}_mask"
     return Input(spec.name, node, Value(node.placed.shape, mask, {spec.name: "past"}), padding)
@@ -109,15 +175,17 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
     known = {port: [v for v in found if v is not None] for port, found in values.items()}
     if isinstance(spec, ParallelSpec):
         assert spec.combine is not None
-        written, span, merges = spec.combine, spec.tree.span, True
+        written, span, merges = spec.combine, value_span(spec.tree, ("combine",)), True
     else:
         written, span, merges = spec.made, spec.span, False
+    if not _check_ids(name, written.component, sources, placing):
+        return None
     many = written.component.many
     inputs: dict[str, Shape | tuple[Shape, ...]] = {
         port: tuple(v.shape for v in found) if many and port == "xs" else found[0].shape
         for port, found in known.items()
     }
-    node = placing.put(name, written, inputs, f"'{name}'", span, sources)
+    node = placing.put(name, written, inputs, name, span, sources)
     if node is None:
         return None
     shape = node.placed.shape
@@ -143,18 +211,52 @@ def _mask_after(
     masks = {value.mask for value in masked}
     if len(masks) == 1 and len(shape) > 1 and shape[:2] == masked[0].shape[:2]:
         return masked[0].mask
-    span = spec.tree.span
     which = " and ".join(f"'{mask}'" for mask in sorted(str(m) for m in masks))
     why = (
         f"its inputs have different padding ({which})"
         if len(masks) > 1
         else f"it changes {show(masked[0].shape)} to {show(shape)}, and {which} cannot follow"
     )
-    placing.problems.add(
-        "G208", f"'{name}' loses track of padding: {why}", span,
-        fix="say `mask: drop` if every step counts from here on",
-    )  # fmt: skip
+    fix = "add mask: drop, if every step counts from here on"
+    if isinstance(spec, ParallelSpec):
+        kind, read = component.kind, ", ".join(spec.stacks)
+        fix = f"merge them in a module: {{kind: {kind}, from: [{read}], mask: drop}}"
+    span = value_span(spec.tree, ("stacks" if isinstance(spec, ParallelSpec) else "from",))
+    placing.problems.add("G208", f"'{name}' loses track of padding: {why}", span, fix=fix)
     return None
+
+
+def _check_ids(
+    name: str, component: Component, sources: Mapping[str, tuple[State, ...]], placing: Placing
+) -> bool:
+    """Whether token ids come only where they can: to what looks them up or moves them about."""
+    moves = component.kind in {"rearrange", "repeat"} or (
+        component.kind == "concat" and getattr(component, "d_model", None) is None
+    )
+    for port, states in sources.items():
+        ids = [state for state in states if state.part in placing.ids]
+        if moves and len(ids) == len(states):
+            placing.ids.add(name)
+        elif ids and port != "tokens" and component.kind != "latents":
+            report_ids(name, ids[0], placing)
+            return False
+        elif port == "tokens" and len(ids) < len(states):
+            value = placing.value(states[0])
+            shape = "" if value is None else f", but '{said(states[0])}' is numbers of {show(value.shape)}"
+            span = placing.wires.places.get((name, states[0].part), placing.wires.span_of(name))
+            placing.problems.add("S201", f"'{name}' wants token ids{shape}", span, fix="read an input of kind tokens")
+            return False
+    return True
+
+
+def report_ids(reader: str, state: State, placing: Placing) -> None:
+    """Adds the problem that a part computes with token ids."""
+    wires = placing.wires
+    placing.problems.add(
+        "S201", f"'{reader}' wants numbers, but '{said(state)}' is token ids",
+        wires.places.get((reader, state.part), wires.span_of(reader)),
+        [Note(f"'{said(state)}' is written here", wires.span_of(state.part))], IDS_FIX,
+    )  # fmt: skip
 
 
 def _sees_after(
@@ -189,18 +291,23 @@ def _output(spec: OutputSpec, placing: Placing) -> Output | None:
         return None
     if spec.head is None:
         return Output(spec.name, states[0], None, value, spec.span, states if len(states) > 1 else ())
+    if states[0].part not in placing.parts:
+        return None  # reported where it is made
+    if states[0].part in placing.ids:
+        report_ids(spec.name, states[0], placing)
+        return None
     span = value_span(spec.tree, ("head",))
     vocab = _vocab_size(states[0], placing)
     given = {} if vocab is None else {"vocab_size": vocab}
     component = spec.head.component
     if "vocab_size" in type(component).model_fields and vocab is None and getattr(component, "vocab_size") is None:  # noqa: B009
         placing.problems.add(
-            "C104", f"the head of '{spec.name}' needs a 'vocab_size': '{states[0].part}' reads no tokens", span,
-            fix="head: {kind: lm, vocab_size: 32_000}",
+            "C104", f"the head of '{spec.name}' needs 'vocab_size', for '{states[0].part}' reads no tokens", span,
+            fix=f"head: {{kind: {component.kind}, vocab_size: 32_000}}",
         )  # fmt: skip
         return None
     node = placing.put(
-        spec.name, spec.head, {"x": value.shape}, f"the head of '{spec.name}'", span, {"x": states}, **given
+        spec.name, spec.head, {"x": value.shape}, spec.name, span, {"x": states}, **given
     )
     if node is None:
         return None

@@ -11,14 +11,27 @@ from composer.components.embedding import SequenceEmbedding, TokenEmbedding
 from composer.components.inputs import Tokens
 from composer.components.modules import Project
 from composer.diagnostics import Note, Span
+from composer.language.defaults import own
 from composer.language.document import Mapping as MappingTree
-from composer.language.document import value_span
-from composer.language.spec import BranchSpec, CrossSpec, LayerSpec, StackSpec, Wiring, Written
+from composer.language.document import Tree, key_span, value_span
+from composer.language.spec import (
+    BranchSpec,
+    CrossSpec,
+    LayerSpec,
+    ParallelSpec,
+    SkipSpec,
+    StackSpec,
+    Wiring,
+    Written,
+)
+from composer.language.validate import guess
 from composer.shapes import Shape, show
 
 from .graph import Body, Branch, Input, Layer, LayerKind, Memory, Node, Skip, Stack, State, Value
-from .infer import How, Placing, Sees, merge_sees, placed_norm, see_all
-from .resolve import CrossUnit, SkipUnit
+from .infer import How, Placing, Sees, merge_sees, placed_norm, report_ids, said, see_all
+from .wires import CrossUnit, SkipUnit
+
+Connection = CrossSpec | ParallelSpec | SkipSpec
 
 
 def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
@@ -28,6 +41,9 @@ def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
     if value is None:
         return None
     before = len(placing.problems)
+    if len(value.shape) > 1:  # what comes out, should something be wrong inside
+        assumed = Value((*value.shape[:2], spec.d_model), value.mask)
+        placing.values[State(spec.name)] = assumed
     embed, shape = _embedded(spec, source, value, placing)
     if shape is None:
         return None
@@ -36,16 +52,14 @@ def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
     final = None
     result_read = spec.name not in placing.wires.used_layers
     if spec.final_norm is not None and result_read:
-        final = placed_norm(spec.final_norm, "norm", shape, f"'{spec.name}'", placing)
-    if len(placing.problems) > before:
-        return None
-    causal = not any(
-        body.node.component.sees_future
-        for kind in {id(layer.kind): layer.kind for layer in layers}.values()
-        for branch in kind.branches
-        for body in branch.bodies
-    )
-    sees = _sees(spec, value, causal, builder, placing)
+        final = placed_norm(spec.final_norm, "norm", shape, spec.name, placing)
+    if len(placing.problems) > before or len(layers) < spec.num_layers:
+        return None  # in the second case, what they read is wrong
+    kinds = {id(layer.kind): layer.kind for layer in layers}.values()
+    inside = [body.node.component for kind in kinds for b in kind.branches for body in b.bodies]
+    causal = not any(component.sees_future for component in inside)
+    guarded = causal and (spec.role == "decoder" or any(part.mixes_time for part in inside))
+    sees = _sees(spec, value, builder, causal=causal, guarded=guarded)
     _weights_values(spec.name, layers, placing)
     return Stack(
         spec.name, spec.role, source, spec.d_model, causal, embed, layers, final,
@@ -58,78 +72,139 @@ def _embedded(
     spec: StackSpec, source: State, value: Value, placing: Placing
 ) -> tuple[Node | None, Shape | None]:
     """The embedding, if there is one, and the shape of the states."""
-    owner = f"'{spec.name}'"
     part = placing.parts.get(source.part)
     tokens = part.node.component if isinstance(part, Input) else None
-    given = {"d_model": spec.d_model, "dropout": spec.dropout}
+    states = None if len(value.shape) < 2 else (*value.shape[:2], spec.d_model)  # noqa: PLR2004
     if isinstance(tokens, Tokens):
-        component: Component = TokenEmbedding()
-        tree = MappingTree({}, spec.span)
-        if spec.embed is not None:
-            component, tree = spec.embed.component, spec.embed.tree  # type: ignore[assignment]
-            if isinstance(component, SequenceEmbedding):
-                component = TokenEmbedding(
-                    position=component.position, norm=component.norm, dropout=component.dropout
-                )
-        node = placing.put(
-            "embed", Written(component, tree), {"tokens": value.shape}, owner, tree.span,
-            {"tokens": (source,)}, **given, vocab_size=tokens.vocab_size,
-        )  # fmt: skip
-        return node, None if node is None else node.placed.shape
+        node = _token_embedding(spec, source, value, tokens, placing)
+        return node, states
+    if source.part in placing.ids:
+        report_ids(spec.name, source, placing)
+        return None, states
     if len(value.shape) != 3 or value.shape[2] != spec.d_model:  # noqa: PLR2004 - batch, time, width
-        placing.problems.add(
-            "S201", f"{owner} wants [batch time {spec.d_model}] but gets {show(value.shape)}",
-            value_span(spec.tree, ("from",)),
-            [Note(f"'{source.part}' makes {show(value.shape)}", placing.span_of(source.part))],
-            f"put a module between: {{kind: project, from: {source.part}, d_model: {spec.d_model}}}",
-        )  # fmt: skip
-        return None, None
+        _report_width(spec, source, value, placing)
+        return None, states
     if spec.embed is None:
-        return None, value.shape
+        return None, states
     if isinstance(spec.embed.component, TokenEmbedding):
         placing.problems.add(
-            "C115", f"{owner} embeds tokens, but '{source.part}' is vectors already", spec.embed.tree.span,
+            "C115", f"'{spec.name}' embeds tokens, but '{said(source)}' is vectors already", spec.embed.tree.span,
             fix="leave out vocab_size, d_model and scale",
         )  # fmt: skip
-        return None, None
-    node = placing.put("embed", spec.embed, {"x": value.shape}, owner, spec.embed.tree.span, **given)
-    return node, value.shape
+        return None, states
+    given = {"d_model": spec.d_model, "dropout": spec.dropout}
+    node = placing.put("embed", spec.embed, {"x": value.shape}, spec.name, spec.embed.tree.span, **given)
+    return node, states
+
+
+def _token_embedding(
+    spec: StackSpec, source: State, value: Value, tokens: Tokens, placing: Placing
+) -> Node | None:
+    """One vector a token, as wide as the stack and for at least as many tokens as come in."""
+    component: Component = TokenEmbedding()
+    tree: Tree = MappingTree({}, spec.span)
+    if spec.embed is not None:
+        component, tree = spec.embed.component, spec.embed.tree
+        if isinstance(component, SequenceEmbedding):
+            component = TokenEmbedding(
+                position=component.position, norm=component.norm, dropout=component.dropout
+            )
+    assert isinstance(component, TokenEmbedding)
+    if component.d_model not in {None, spec.d_model}:
+        placing.problems.add(
+            "C115", f"'{spec.name}' has d_model {spec.d_model}, but its embed has {component.d_model}",
+            value_span(tree, ("d_model",)), fix="leave out the d_model of embed",
+        )  # fmt: skip
+        return None
+    if component.vocab_size is not None and component.vocab_size < tokens.vocab_size:
+        placing.problems.add(
+            "C115", f"'{source.part}' has {tokens.vocab_size} different tokens, "
+            f"but the embed of '{spec.name}' has {component.vocab_size}",
+            value_span(tree, ("vocab_size",)), fix="leave out the vocab_size of embed",
+        )  # fmt: skip
+        return None
+    return placing.put(
+        "embed", Written(component, tree), {"tokens": value.shape}, spec.name, tree.span,
+        {"tokens": (source,)},
+        d_model=spec.d_model, dropout=spec.dropout, vocab_size=tokens.vocab_size,
+    )  # fmt: skip
+
+
+def _report_width(spec: StackSpec, source: State, value: Value, placing: Placing) -> None:
+    wanted = f"[batch time {spec.d_model}]"
+    fix = f"read something that makes {wanted}"
+    if len(value.shape) == 3:  # noqa: PLR2004 - batch, time, width
+        fix = f"put a module between: {{kind: project, from: {said(source)}, d_model: {spec.d_model}}}"
+    placing.problems.add(
+        "S201", f"'{spec.name}' wants {wanted}, but '{said(source)}' is {show(value.shape)}",
+        value_span(spec.tree, ("from",)),
+        [Note(f"'{said(source)}' makes {show(value.shape)}", placing.wires.span_of(source.part))], fix,
+    )  # fmt: skip
 
 
 def _sees(
-    spec: StackSpec, value: Value, causal: bool, builder: _Builder, placing: Placing
+    spec: StackSpec, value: Value, builder: _Builder, *, causal: bool, guarded: bool
 ) -> Sees:
-    """What the states depend on; a causal stack must not see what its input hides."""
+    """What the states depend on; a `guarded` stack must not be shown what its input hides."""
     sees: Sees = {}
     merge_sees(sees, value.sees if causal else see_all(value.sees))
     past = [name for name, how in sees.items() if how == "past"]
-    for span, state, aligned in builder.outside():
-        read = _seen(state, builder, placing)
+    for connection, state, aligned in builder.outside():
+        read = _seen(state, builder)
         more = read if aligned and causal else see_all(read)
         for name in past:
-            if causal and more.get(name) == "all":
-                _report_leak(spec, state.part, name, span, placing)
+            if guarded and more.get(name) == "all":
+                hidden = read.get(name) == "past"
+                _report_leak(spec, connection, state, name, builder.placing, hidden=hidden)
         merge_sees(sees, more)
     return sees
 
 
-def _seen(state: State, builder: _Builder, placing: Placing) -> Mapping[str, How]:
+def _seen(state: State, builder: _Builder) -> Mapping[str, How]:
+    """What a state depends on; of a stack in step that is not built yet, by its spec."""
+    placing = builder.placing
     value = placing.value(state)
     if value is not None:
         return value.sees
-    if state.part == builder.spec.name:
+    spec = placing.wires.parts[state.part]
+    if state.part == builder.spec.name or not isinstance(spec, StackSpec):
         return {}
-    (source,) = placing.wires.sources[state.part]["x"]  # a stack in step that is not built yet
+    (source,) = placing.wires.sources[state.part]["x"]
     read = placing.value(source)
-    return {} if read is None else read.sees
+    if read is None:
+        return {}
+    return see_all(read.sees) if _sees_future(spec) else read.sees
 
 
-def _report_leak(spec: StackSpec, part: str, name: str, span: Span, placing: Placing) -> None:
+def _sees_future(spec: StackSpec) -> bool:
+    """Whether a stack's own layers let a step see later ones."""
+    for layer in spec.types.values():
+        for branch in layer.branches:
+            for body in branch.branches or (branch,):
+                component = None if body.made is None else body.made.component
+                causal = getattr(component, "causal", None)
+                causal = spec.role == "decoder" if causal is None else causal
+                if component is not None and component.mixes_time and not causal:
+                    return True
+    return False
+
+
+def _report_leak(
+    spec: StackSpec, connection: Connection, state: State, name: str, placing: Placing, *, hidden: bool
+) -> None:
+    """A causal stack that is shown what it must not see; `hidden` if what it reads does not see it."""
+    part = state.part
+    own_role = f"make '{spec.name}' an encoder" if spec.role == "decoder" else "leave out its causal"
+    fixes = ["let them read different inputs", own_role]
+    causal = not isinstance(connection, SkipSpec)
+    if hidden and causal:
+        fixes.insert(0, "add causal: true")
+    elif getattr(placing.wires.parts[part], "role", "") == "encoder":
+        fixes.insert(1, f"make '{part}' a decoder" + (", read with causal: true" if causal else ""))
+    span = placing.wires.places.get((spec.name, part), connection.tree.span)
     placing.problems.add(
         "G208", f"'{spec.name}' is causal over '{name}' but reads '{part}', which shows it all of '{name}'",
-        span, [Note(f"'{part}' is written here", placing.span_of(part))],
-        "let them read different inputs, say `causal: true` where lengths are equal, "
-        "or make the stack an encoder",
+        span, [Note(f"'{part}' is written here", placing.wires.span_of(part))], ", or ".join(fixes),
     )  # fmt: skip
 
 
@@ -153,8 +228,8 @@ class _Builder:
         self.skips = placing.wires.skips.get(spec.name, [])
         self.memories: dict[str, Memory] = {}
         self.kinds: dict[object, LayerKind | None] = {}
-        self.owner = f"'{spec.name}'"
-        self._check_weights()
+        self.owner = spec.name
+        self._check_cross_used()
 
     def layers(self) -> tuple[Layer, ...]:
         """All layers, in order."""
@@ -179,24 +254,32 @@ class _Builder:
                 made.append(Layer(kind, self._reads(crosses, skips, number)))
         return tuple(made)
 
-    def outside(self) -> Iterator[tuple[Span, State, bool]]:
-        """What the layers read from elsewhere: where that is written, what, and if step by step."""
+    def outside(self) -> Iterator[tuple[Connection, State, bool]]:
+        """What the layers read from elsewhere: by which connection, what, and if step by step."""
         for unit in self.crosses:
             for state in next(iter(unit.layers.values())):
-                yield unit.spec.tree.span, state, unit.spec.causal
+                yield unit.spec, state, unit.spec.causal
         for skip in self.skips:
             for state in {s.part: s for s in skip.layers.values()}.values():
                 if state.part != self.spec.name:
                     value = self.placing.value(state)
                     same = value is not None and value.shape[1] == self.shape[1]
-                    yield skip.spec.tree.span, state, same
+                    yield skip.spec, state, same
 
-    def _check_weights(self) -> None:
-        for number, branch in self.placing.wires.weights.get(self.spec.name, []):
-            del number
-            if not branch:
-                msg = "weights belong to a branch"
-                raise AssertionError(msg)
+    def _check_cross_used(self) -> None:
+        """A cross-attention that is written for the stack itself must read something."""
+        span = None
+        for layer in self.spec.types.values():
+            for branch in layer.branches:
+                if branch.made is None and not branch.branches:
+                    span = branch.span
+        if span is None and own(self.spec.tree, "cross_attention", self.placing.wires.spec.tree):
+            span = key_span(self.spec.tree, ("cross_attention",))
+        if span is not None and not self.crosses:
+            self.placing.problems.add(
+                "G204", f"'{self.owner}' has a cross_attention, but no connection says what it reads", span,
+                fix=f"connections: [{{cross: {{from: ..., to: {self.owner}}}}}]",
+            )  # fmt: skip
 
     def _reads(
         self, crosses: tuple[int, ...], skips: tuple[tuple[int, str], ...], number: int
@@ -230,10 +313,11 @@ class _Builder:
     def _cross_branches(self, index: int, layer: LayerSpec, number: int) -> Iterator[Branch | None]:
         unit = self.crosses[index]
         if layer.cross_attention is None:
+            heads = next(n for n in (8, 4, 3, 2, 1) if self.spec.d_model % n == 0)
             self.placing.problems.add(
-                "C104", f"{self.owner} is attended from, but nothing says its number of heads",
-                self.spec.tree.span, [Note("the connection is written here", unit.spec.tree.span)],
-                "cross_attention: {num_heads: 8}",
+                "C104", f"'{self.owner}' is to attend, but nothing says its number of heads", self.spec.span,
+                [Note("the connection is written here", unit.spec.tree.span)],
+                f"add cross_attention: {{num_heads: {heads}}}",
             )  # fmt: skip
             yield None
             return
@@ -278,14 +362,31 @@ class _Builder:
         self, name: str, argument: str, value: Value | None, cross: Written, unit: CrossUnit
     ) -> Body | None:
         assert value is not None
+        state = unit.layers[min(unit.layers)][0]
+        if state.part in self.placing.ids:
+            report_ids(self.owner, state, self.placing)
+            return None
+        if unit.spec.causal and self._causal_told(value, unit):
+            return None
         component = cross.component.model_copy(update={"causal": unit.spec.causal})
+        tree, connection = cross.tree, unit.spec.tree
+        if isinstance(tree, MappingTree) and isinstance(connection, MappingTree):
+            written = connection.entries.get("causal")
+            tree = MappingTree({**tree.entries, "causal": written}, tree.span) if written else tree
         shapes = {"x": self.shape, "memory": value.shape}
         node = self.placing.put(
-            name, Written(component, cross.tree), shapes, f"{self.owner} reading '{argument}'",
-            unit.spec.tree.span, {"memory": unit.layers[min(unit.layers)]},
-            source=value.shape[1], time=self.shape[1],
+            name, Written(component, tree), shapes, self.owner, connection.span,
+            {"memory": unit.layers[min(unit.layers)]}, source=value.shape[1], time=self.shape[1],
         )  # fmt: skip
         return None if node is None else Body(node, (argument,))
+
+    def _causal_told(self, value: Value, unit: CrossUnit) -> bool:
+        """Whether the first of stacks in step has told that lengths differ, which is so both ways."""
+        names = unit.spec.stacks if isinstance(unit.spec, ParallelSpec) else ()
+        differ = len(value.shape) > 1 and value.shape[1] != self.shape[1]
+        return differ and bool(names) and self.placing.wires.order.index(self.owner) > min(
+            self.placing.wires.order.index(name) for name in names
+        )
 
     def _flat(self, index: int, values: list[Value]) -> Value:
         """One memory of several, one after the other; unequal widths are projected."""
@@ -373,22 +474,28 @@ class _Builder:
                 branches.append(self._plain(spec, layer))
         if None in made_skips or None in branches:
             return None
-        self._check_cross_used(layer)
         done = [b for b in branches if b is not None]
         done = [_returning(branch, weights) for branch in done]
         found = {body.node.name for b in done for body in b.bodies if body.returns_weights}
         for name in weights:
             if name not in found:
                 self._no_weights(name, done)
-        return LayerKind(type_, tuple(s for s in made_skips if s is not None), tuple(done))
+        kind = LayerKind(type_, tuple(s for s in made_skips if s is not None), tuple(done))
+        return kind if self._check_names(kind) else None
 
-    def _check_cross_used(self, layer: LayerSpec) -> None:
-        listed = [b for b in layer.branches if b.name.startswith("cross_attention") and b.made is None]
-        if listed and not listed[0].branches and not self.crosses:
-            self.placing.problems.add(
-                "G204", f"{self.owner} has a cross_attention, but no connection says what it reads",
-                listed[0].span, fix=f"connections: [{{cross: {{from: ENCODER, to: {self.spec.name}}}}}]",
-            )  # fmt: skip
+    def _check_names(self, kind: LayerKind) -> bool:
+        """Whether everything inside a layer has a name of its own."""
+        seen = {"dropout": "the dropout of a layer"}
+        for branch in kind.branches:
+            for node in branch.nodes():
+                if node.name in seen:
+                    self.placing.problems.add(
+                        "C108", f"'{node.name}' names two things in a layer of '{self.owner}': {seen[node.name]} "
+                        f"and a part of '{branch.name}'", branch.bodies[0].node.span, fix="choose another name",
+                    )  # fmt: skip
+                    return False
+                seen[node.name] = f"a part of '{branch.name}'"
+        return True
 
     def _no_weights(self, name: str, branches: list[Branch]) -> None:
         names = [
@@ -397,9 +504,10 @@ class _Builder:
             for body in branch.bodies
             if "weights" in body.node.placed.outputs
         ]
+        place = self.placing.wires.weight_places.get((self.owner, name), self.spec.span)
         self.placing.problems.add(
-            "G201", f"the layers of {self.owner} have no attention '{name}'", self.spec.span,
-            fix=f"attentions: {', '.join(names)}" if names else None,
+            "G201", f"the layers of '{self.owner}' have no attention '{name}'", place,
+            fix=guess(name, names) or (f"attentions: {', '.join(names)}" if names else None),
         )  # fmt: skip
 
     def _plain(self, spec: BranchSpec, layer: LayerSpec) -> Branch | None:

@@ -44,7 +44,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     """
     problems = Problems()
     dims = dims_in(get(tree, ("dims",)), problems)
-    context = Checking(dims, problems)
+    context = Checking(dims, problems, tree)
     fields = validate(ModelFields, tree, problems, where="the spec", dims=dims)
     if not isinstance(tree, Mapping):
         problems.raise_if_any()

@@ -37,9 +37,9 @@ def with_defaults(tree: Mapping, check: Checking) -> Mapping:
     return Mapping(entries, tree.span)
 
 
-def own(stack: Tree, key: str, spec: Tree) -> Tree | None:
+def own(stack: Tree, key: str, spec: Tree | None) -> Tree | None:
     """What a stack says of `key` itself; None where that is left to `defaults`."""
-    defaults = get(spec, ("defaults",))
+    defaults = None if spec is None else get(spec, ("defaults",))
     if not isinstance(stack, Mapping) or key not in stack.entries:
         return None
     entry = stack.entries[key]

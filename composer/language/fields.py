@@ -11,6 +11,8 @@ from composer.components.options import Natural, Number, Positive, Probability
 Text = Annotated[str, StringConstraints(max_length=10_000)]
 Reference = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_.*]*$", max_length=200)]
 References = Union[Reference, list[Reference]]
+Width = Annotated[Positive, Field(le=1_000_000)]
+Depth = Annotated[Positive, Field(le=10_000)]
 Slot = Any
 """A place where a component stands; it is checked by the component's own declaration."""
 
@@ -49,8 +51,8 @@ class StackFields(Fields):
     """A stack of layers."""
 
     from_: Reference = Field(alias="from", description="What the stack reads.")
-    d_model: Positive = Field(description="Width of its states.")
-    num_layers: Positive = Field(description="Number of layers.")
+    d_model: Width = Field(description="Width of its states.")
+    num_layers: Depth = Field(description="Number of layers.")
     embed: Slot = Field(default=None, description="How its input is embedded.")
     norm: Slot = Field(default=None, description="Norm of its branches, and its placement.")
     attention: Slot = Field(default=None, description="Its self-attention.")

@@ -74,6 +74,27 @@ def norm_in(tree: Mapping, check: Checking) -> tuple[Written | None, Placement]:
     return component_in("norm", body, check, default="layernorm", where="'norm'"), placement
 
 
+def listed(stack: Mapping) -> set[str]:
+    """The keys of the branches that a layer has, those side by side included."""
+    items = get(stack, ("layer",))
+    if items is None:
+        return set(DEFAULT_LAYER)
+    found: set[str] = set()
+    trees = [items]
+    for tree in trees:
+        if isinstance(tree, Sequence):
+            trees += tree.items
+        elif isinstance(tree, Mapping):
+            found |= tree.entries.keys()
+            trees += [inner for path in _INNER if (inner := get(tree, path)) is not None]
+        elif isinstance(tree.value, str):
+            found.add(tree.value)
+    return found
+
+
+_INNER = (("parallel",), ("branches",))
+
+
 # Branches
 
 

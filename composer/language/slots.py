@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping as AnyMapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,10 +33,11 @@ NOUNS = {
 
 @dataclass(frozen=True)
 class Checking:
-    """What all checks of one spec share: its numbers, and the problems found so far."""
+    """What all checks of one spec share: its numbers, the problems found so far, its tree."""
 
     dims: AnyMapping[str, float]
     problems: Problems
+    spec: Tree | None = None
 
 
 def without(tree: Mapping, keys: Iterable[str]) -> Mapping:
@@ -70,12 +72,13 @@ def component_in(
         return None
     body = tree if isinstance(tree, Mapping) else Mapping({}, tree.span)
     before = len(check.problems)
-    inner = {**_inner(cls, body, check), **_sizes(cls, body, check)}
+    what = where or f"'{cls.model_fields['kind'].default}'"
+    inner = {**_inner(cls, body, check), **_sizes(cls, body, what, check)}
     right = len(check.problems) == before
     kind = cls.model_fields["kind"].default
     made = validate(
         cls, without(body, ["kind"]), check.problems,
-        where=where or f"'{kind}'", dims=check.dims, given={"kind": kind, **inner},
+        where=what, dims=check.dims, given={"kind": kind, **inner},
     )  # fmt: skip
     return Written(made, body) if made is not None and right else None
 
@@ -138,18 +141,25 @@ def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, An
     return made
 
 
-def _sizes(cls: type[Component], body: Mapping, check: Checking) -> dict[str, Any]:
-    """Sizes of axes that a pattern names, where they are written as expressions."""
+def _sizes(cls: type[Component], body: Mapping, where: str, check: Checking) -> dict[str, Any]:
+    """Sizes of axes that a pattern names, which may be expressions."""
     if cls.model_config.get("extra") != "allow":
         return {}
+    pattern = get(body, ("pattern",))
+    axes = re.findall(r"[A-Za-z_]\w*", str(pattern.value)) if isinstance(pattern, Scalar) else []
     made: dict[str, Any] = {}
     for name, entry in body.entries.items():
-        value = plain(entry.value)
-        if name in cls.model_fields or not isinstance(value, str):
+        if name in cls.model_fields:
             continue
-        try:
-            made[name] = calculate(value, check.dims)
-        except ExpressionError as error:
-            fix = expression_fix(value, check.dims)
-            check.problems.add("C106", f"{name}: {error}", entry.value.span, fix=fix)
+        value = made[name] = plain(entry.value)
+        if pattern is not None and name not in axes:
+            hint = guess(name, [*cls.model_fields, *axes])
+            fix = hint or f"axes: {', '.join(dict.fromkeys(axes))}"
+            check.problems.add("C102", f"unknown key '{name}' in {where}", entry.key, fix=fix)
+        elif isinstance(value, str):
+            try:
+                made[name] = calculate(value, check.dims)
+            except ExpressionError as error:
+                problem, span = f"{name}: {error}", entry.value.span
+                check.problems.add("C106", problem, span, fix=expression_fix(value, check.dims))
     return made

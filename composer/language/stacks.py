@@ -8,9 +8,10 @@ from typing import Literal
 
 from composer.diagnostics import Span
 
+from .defaults import own
 from .document import Mapping, Scalar, Tree, get, key_span, merge, value_span
 from .fields import StackFields, TypeFields
-from .layers import layer_in, norm_in
+from .layers import layer_in, listed, norm_in
 from .names import name_problem, other_name
 from .slots import Checking, component_in, is_none
 from .spec import LayerSpec, Placement, StackSpec, Written
@@ -26,6 +27,7 @@ def stack_in(
         return None
     norm, placement = norm_in(tree, check)
     types = dict(_types(tree, check))
+    _check_slots_used(tree, check)
     final = _final_norm(tree, norm, placement, check)
     embed = get(tree, ("embed",))
     made_embed = None
@@ -90,6 +92,20 @@ def _types(tree: Mapping, check: Checking) -> Iterator[tuple[str, LayerSpec | No
         )
         layer = layer_in(_over(tree, change), check) if isinstance(change, Mapping) else None
         yield name, None if fields is None else layer
+
+
+def _check_slots_used(tree: Mapping, check: Checking) -> None:
+    """A feed-forward that a stack itself describes must be in one of its layers."""
+    if own(tree, "feed_forward", check.spec) is None:
+        return
+    types = get(tree, ("types",))
+    changes = types.entries.values() if isinstance(types, Mapping) else ()
+    layers = [_over(tree, e.value) for e in changes if isinstance(e.value, Mapping)]
+    if not any("feed_forward" in listed(layer) for layer in [tree, *layers]):
+        check.problems.add(
+            "C118", "feed_forward describes a branch that the layer does not have",
+            key_span(tree, ("feed_forward",)), fix="remove it, or add feed_forward to layer",
+        )  # fmt: skip
 
 
 def _over(tree: Mapping, change: Mapping) -> Mapping:

@@ -96,7 +96,13 @@ class _Reading:
             for loc, details in places.items()
             if not any(other != loc and other[: len(loc)] == loc for other in places)
         }
-        return {loc: d for loc, d in kept.items() if not self._follows(d, loc)}
+        told: set[tuple[Loc, str]] = set()
+        for loc, details in list(kept.items()):
+            same = (loc[:-1], details[0]["type"])
+            if self._follows(details, loc) or (same in told and same[1] == "list_type"):
+                del kept[loc]  # items that should be lists have one cause
+            told.add(same)
+        return kept
 
     def _follows(self, details: list[ErrorDetails], loc: Loc) -> bool:
         """Whether this is only a consequence: a use of a dim that has no value itself."""

@@ -24,7 +24,12 @@ def read(path: str | Path, *, size: str | None = None, overrides: Iterable[str] 
     Raises SpecError where a text cannot be read or a name does not exist.
     """
     path = Path(path)
-    return apply(_with_bases(path, path.parent.resolve(), ()), size=size, overrides=overrides)
+    return apply(with_bases(path), size=size, overrides=overrides)
+
+
+def with_bases(path: Path) -> Tree:
+    """The tree of a spec file merged over the specs that it extends, its sizes still in it."""
+    return _with_bases(path, path.parent.resolve(), ())
 
 
 def apply(tree: Tree, *, size: str | None = None, overrides: Iterable[str] = ()) -> Tree:
@@ -71,8 +76,8 @@ def _with_bases(path: Path, root: Path, seen: tuple[tuple[Path, Note], ...]) -> 
             fix="move the base beside the spec, or below it",
         )  # fmt: skip
     if not resolved.is_file():
-        fix = guess(base.value, [file.name for file in path.parent.glob("*.yaml") if file != path])
-        _refuse("C110", f"there is no file '{base.value}' beside '{path.name}'", base.span, fix=fix)
+        message = f"there is no file '{base.value}' beside '{path.name}'"
+        _refuse("C110", message, base.span, fix="write its path from the folder of this file")
     return merge(_with_bases(target, root, way), without(tree, ["extends"]))
 
 

@@ -35,11 +35,14 @@ def describe(tree: Tree) -> str:
 
 def wanted(details: list[ErrorDetails], key: str) -> str:
     """What would have been right, every form of a union named once."""
-    forms = list(dict.fromkeys(_form(detail, key) for detail in details))
-    limits = [form for form in forms if form.startswith("a number ")]
-    if limits:
+    forms: list[str] = []
+    for detail in details:
+        forms += _choices(detail) if detail["type"] == "literal_error" else [_form(detail, key)]
+    forms = list(dict.fromkeys(forms))
+    if any(form.startswith("a number ") for form in forms):
         forms = [form for form in forms if form not in {"a number", "a whole number"}]
-    return " or ".join(forms)
+    *others, last = forms
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _form(detail: ErrorDetails, key: str) -> str:
@@ -63,18 +66,12 @@ def _form(detail: ErrorDetails, key: str) -> str:
         "greater_than_equal": f"a number of at least {_number(context.get('ge'))}",
         "less_than": f"a number below {_number(context.get('lt'))}",
         "less_than_equal": f"a number of at most {_number(context.get('le'))}",
-        "literal_error": _either(_choices(detail)),
     }
     return words.get(detail["type"], detail["msg"])
 
 
 def _number(value: object) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _either(choices: list[str]) -> str:
-    *others, last = choices or [""]
-    return f"{', '.join(others)} or {last}" if others else last
 
 
 def _choices(detail: ErrorDetails) -> list[str]:
@@ -98,7 +95,7 @@ def fix_for(
         return None
     if "bool_type" in kinds:
         return _bool_fix(str(value.value).lower())
-    if "string_type" in kinds and not value.quoted and value.value is not None:
+    if kinds == {"string_type"} and not value.quoted and value.value is not None:
         return f'for text write "{describe(value)}"'
     return None
 
@@ -141,11 +138,7 @@ def expression_fix(text: str, dims: AnyMapping[str, float]) -> str | None:
         sizes = (float(short[1]) * unit for unit in _THOUSANDS[short[2].lower()])
         return "write " + " or ".join(f"{int(size):_}" for size in sizes)
     unknown = sorted(name for name in names_in(text) if name not in dims)
-    if not unknown:
+    if not unknown or re.search(r"\w\s*\(", text):
         return None
     close = nearest(unknown[0], list(dims))
-    return (
-        f"did you mean '{close[0]}'?"
-        if close
-        else f"write a number, or name one: dims: {{{unknown[0]}: 256}}"
-    )
+    return f"did you mean '{close[0]}'?" if close else f"write a number, or add '{unknown[0]}' to dims"

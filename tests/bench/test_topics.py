@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 import torch
 
+import composer
 from bench import settings
 from bench.__main__ import TOPICS, main, run
 from bench.effort import FULL, QUICK, Effort
 from bench.memory import peak_bytes
 from bench.settings import AGAIN, BUILT, TIGHT, TORCH, setting
 from bench.sizes import LlamaSize, TransformerSize
-from bench.specs import DEEP
+from bench.specs import DEEP, deep
 from bench.timing import Rounds
 
 ONCE = Rounds(seconds=0, fewest=1, most=1)
@@ -25,11 +26,14 @@ TINY = Effort(
     name="tiny", processes=1, layers=(4, 8), repeats=1, enough=0.0, forward=ONCE, training=ONCE,
     sizes={"small": SMALL, "padded": PADDED, "llama": LLAMA},
 )  # fmt: skip
-TABLES = {"startup": 1, "construction": 2, "growth": len(DEEP), "models": 2 * len(TINY.sizes)}
+TABLES = {"startup": 1, "construction": 2, "growth": 2, "models": 2 * len(TINY.sizes)}
 
 
 @pytest.mark.parametrize("topic", TOPICS)
-def test_a_topic_gives_tables_that_json_can_hold(topic):
+def test_a_topic_gives_tables_that_json_can_hold(topic, monkeypatch):
+    two = {name: DEEP[name] for name in ("decoder-only", "wired one by one")}
+    monkeypatch.setattr("bench.growth.DEEP", two)
+
     results = run(TINY, [topic])
 
     tables = json.loads(json.dumps(results, allow_nan=False))["topics"][topic]
@@ -40,6 +44,17 @@ def test_a_topic_gives_tables_that_json_can_hold(topic):
             cell for row in table["rows"] for cell in row.values() if not isinstance(cell, str)
         ]
         assert all(number is not None for number in numbers)
+
+
+@pytest.mark.parametrize("name", DEEP)
+def test_a_deep_spec_has_the_depth_that_is_asked_for(name):
+    text, overrides = deep(name, 12)
+
+    layers = {
+        stack.name: len(stack.layers) for stack in composer.graph(text, overrides=overrides).stacks
+    }
+
+    assert {layers[stack] for stack in DEEP[name][1]} == {12}
 
 
 def test_the_command_prints_its_tables_and_writes_them(monkeypatch, tmp_path, capsys):

@@ -1,4 +1,4 @@
-"""What must be true of a component in its place: each check raises AssertionError where it is not."""
+"""What must be true of a component in its place, as functions that assert it."""
 
 from __future__ import annotations
 
@@ -67,9 +67,7 @@ def inputs_of(one: Placed) -> dict[str, Tensor | tuple[Tensor, ...]]:
     component = one.component
     shapes = type(component).example_inputs
     wanted = {port.name for port in component.parsed.inputs}
-    return {
-        name: _tensors(name, shape, one) for name, shape in shapes.items() if name in wanted
-    }
+    return {name: _tensors(name, shape, one) for name, shape in shapes.items() if name in wanted}
 
 
 def _tensors(name: str, shape: Any, one: Placed) -> Any:
@@ -93,6 +91,18 @@ def run(module: nn.Module, one: Placed, inputs: Mapping[str, Any]) -> Any:
     for name, table in one.component.tables(one.axes).items():
         given[name] = module_of(table).to(arguments[0].device)(arguments[0])
     return module(*arguments, **given)
+
+
+def in_double(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs in double precision; tokens stay what they are."""
+    return {
+        name: tuple(_double(t) for t in value) if isinstance(value, tuple) else _double(value)
+        for name, value in inputs.items()
+    }
+
+
+def _double(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
 
 
 def results(value: Any) -> list[Tensor]:
@@ -184,4 +194,3 @@ def randomize(module: nn.Module, seed: int = 0, std: float = 0.3) -> None:
         for parameter in module.parameters():
             fresh = torch.randn(parameter.shape, generator=generator, dtype=torch.float64)
             parameter.copy_(fresh * std + (1.0 if parameter.dim() == 1 else 0.0))
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-import composer
 from tests.conformance import isolated
-from tests.conformance.models import CASES, graph_of, inputs_of
+from tests.conformance.models import CASES, file_name, graph_of, inputs_of, model_of
 
 
 @pytest.fixture(autouse=True)
@@ -24,17 +24,13 @@ def _one_thread():
     torch.set_num_threads(threads)
 
 
-def file_name(case) -> str:
-    """What the emitted file of a case is called."""
-    return "m_" + "".join(c if c.isalnum() else "_" for c in case.name)
-
-
 @pytest.fixture(scope="session")
 def emitted(tmp_path_factory) -> Path:
     """A folder with the standalone source of every case."""
     folder = tmp_path_factory.mktemp("emitted")
     for case in CASES:
-        (folder / f"{file_name(case)}.py").write_text(composer.source(graph_of(case)))
+        module = inspect.getmodule(type(model_of(case)))
+        (folder / f"{file_name(case)}.py").write_text(inspect.getsource(module))
     return folder
 
 

@@ -24,7 +24,7 @@ class NoComposer(importlib.abc.MetaPathFinder):
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> None:
         """Raises ImportError for composer and what is in it; else others look."""
-        if name.split(".")[0] == "composer":
+        if name.split(".", maxsplit=1)[0] == "composer":
             raise ImportError(name)
 
 
@@ -44,7 +44,9 @@ def seeded(module: ModuleType) -> nn.Module:
 def everything(model: nn.Module, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
     """Outputs and gradients of one training step, dropout from seed 1."""
     torch.manual_seed(1)
-    outputs = [t for out in model(**inputs) for t in (out if isinstance(out, list | tuple) else [out])]
+    outputs = [
+        t for out in model(**inputs) for t in (out if isinstance(out, list | tuple) else [out])
+    ]
     torch.autograd.backward([(out * torch.randn_like(out)).sum() for out in outputs])
     found = {f"output.{i}": out.detach().contiguous().clone() for i, out in enumerate(outputs)}
     for name, parameter in model.named_parameters():
@@ -71,7 +73,9 @@ def main(folder: Path) -> None:
     for path in sorted(folder.glob("*.py")):
         model = seeded(load(path))
         # Loaded tensors need not be aligned in memory, which changes the last bits of products.
-        inputs = {name: t.clone() for name, t in load_file(path.with_suffix(".safetensors")).items()}
+        inputs = {
+            name: t.clone() for name, t in load_file(path.with_suffix(".safetensors")).items()
+        }
         save_file(everything(model, inputs), path.with_suffix(".out.safetensors"))
         path.with_suffix(".json").write_text(json.dumps(list(model.state_dict())))
     assert not [name for name in sys.modules if name.split(".")[0] == "composer"]

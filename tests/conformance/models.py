@@ -39,15 +39,21 @@ class Case:
 
 def _cases() -> list[Case]:
     """Real specs in their size `small` if they have it, and those of the tests in every size."""
-    found = []
-    for path in sorted((ROOT / "specs").rglob("*.yaml")):
-        found.append(Case(path, "small" if "small" in sizes_of(load(path)) else None))
+    found = [
+        Case(path, "small" if "small" in sizes_of(load(path)) else None)
+        for path in sorted((ROOT / "specs").rglob("*.yaml"))
+    ]
     for path in sorted((ROOT / "tests/specs").glob("*.yaml")):
         found += [Case(path, size) for size in sizes_of(load(path)) or [None]]
     return found
 
 
 CASES = _cases()
+
+
+def file_name(case: Case) -> str:
+    """What the emitted file of a case is called."""
+    return "m_" + "".join(c if c.isalnum() else "_" for c in case.name)
 
 
 @cache
@@ -106,7 +112,9 @@ def split_by(graph: Graph) -> dict[str, int]:
     }
 
 
-def inputs_of(graph: Graph, *, lengths: dict[str, int] | None = None, padded: bool = True) -> dict[str, Tensor]:
+def inputs_of(
+    graph: Graph, *, lengths: dict[str, int] | None = None, padded: bool = True
+) -> dict[str, Tensor]:
     """Random inputs; where an input may be padded, the last three steps of its last example are."""
     lengths = lengths or lengths_of(graph)
     generator = torch.Generator().manual_seed(1)

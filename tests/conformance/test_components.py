@@ -122,10 +122,7 @@ def test_attention_weights_have_the_declared_shape(kind, options):
 @pytest.mark.parametrize(("kind", "options"), STATEFUL)
 def test_dtype_is_kept(kind, options):
     one = placed(kind, options)
-    inputs = {
-        name: tuple(t.double() for t in v) if isinstance(v, tuple) else v.double() if v.is_floating_point() else v
-        for name, v in checks.inputs_of(one).items()
-    }  # fmt: skip
+    inputs = checks.in_double(checks.inputs_of(one))
 
     for out in checks.results(checks.run(module_of(one).double(), one, inputs)):
         assert out.dtype == torch.float64
@@ -140,7 +137,16 @@ def _wrong(monkeypatch, kind, method, change):
     monkeypatch.setattr(cls, method, lambda self, axes: change(right(self, axes)))
 
 
-KINDS_TO_BREAK = ["attention", "cross_attention", "glu", "conv", "gated", "lm", "patch", "layernorm"]
+KINDS_TO_BREAK = [
+    "attention",
+    "cross_attention",
+    "glu",
+    "conv",
+    "gated",
+    "lm",
+    "patch",
+    "layernorm",
+]
 
 
 @pytest.mark.parametrize("kind", KINDS_TO_BREAK)
@@ -186,7 +192,7 @@ def test_an_unused_parameter_is_found(monkeypatch):
     half = names()["FeedForward"]
     monkeypatch.setattr(half, "forward", lambda self, x: self.down(self.up(x).detach()))
 
-    with pytest.raises(AssertionError, match="no gradient reaches up.weight"):
+    with pytest.raises(AssertionError, match=r"no gradient reaches up\.weight"):
         checks.check_gradients(placed("feed_forward", {}))
 
 
@@ -247,7 +253,12 @@ STARTS = [
 @pytest.mark.parametrize(("kind", "options"), STARTS)
 def test_initialization_sets_every_matrix_as_it_says(kind, options):
     one = place(made(kind, options), {})
-    layers = [nn.Linear(300, 200), nn.Conv1d(40, 60, 5), nn.Conv2d(16, 32, 3), nn.Embedding(200, 100)]
+    layers = [
+        nn.Linear(300, 200),
+        nn.Conv1d(40, 60, 5),
+        nn.Conv2d(16, 32, 3),
+        nn.Embedding(200, 100),
+    ]
     module = nn.Sequential(*layers, nn.LayerNorm(8))
     before = [p.clone() for p in module.parameters()]
     if kind == "torch":
@@ -265,7 +276,9 @@ def test_initialization_sets_every_matrix_as_it_says(kind, options):
         if kind == "xavier" and isinstance(layer, nn.Embedding):
             std = layer.embedding_dim**-0.5
         assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
-        assert layer.weight.mean().item() == pytest.approx(0, abs=4 * std / layer.weight.numel() ** 0.5)
+        assert layer.weight.mean().item() == pytest.approx(
+            0, abs=4 * std / layer.weight.numel() ** 0.5
+        )
         if getattr(layer, "bias", None) is not None:
             assert layer.bias.eq(0).all()
     norm = list(module.parameters())[-2:]

@@ -25,6 +25,7 @@ import yaml
 import composer
 from composer.cli import main
 from composer.components import KINDS
+from composer.targets import diagram
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -114,3 +115,16 @@ def test_every_page_is_tested():
     assert ROOT / "README.md" in tested
     assert ROOT / "docs" / "tutorial.md" in tested
     assert ROOT / "docs" / "patterns.md" in tested
+
+
+def test_the_drawing_in_the_readme_is_that_of_the_spec():
+    drawn = diagram.draw(composer.graph(ROOT / "specs" / "transformer.yaml"))
+    fresh = diagram.render(drawn, "svg").decode()
+    committed = (ROOT / "docs" / "images" / "transformer.svg").read_text(encoding="utf-8")
+
+    assert sorted(words_of(committed)) == sorted(words_of(fresh))
+
+
+def words_of(svg: str) -> list[str]:
+    """What is written in a drawing; where it stands depends on the version of Graphviz."""
+    return re.findall(r"<text[^>]*>([^<]*)<", svg)

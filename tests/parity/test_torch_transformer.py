@@ -20,18 +20,23 @@ class Reference(nn.Module):
 
     def __init__(self, vocab_size, d_model, num_heads, d_ff, num_layers, placement):
         super().__init__()
-        options = {"dropout": 0.0, "activation": "relu", "batch_first": True, "norm_first": placement == "pre"}
+        options = {
+            "dropout": 0.0,
+            "activation": "relu",
+            "batch_first": True,
+            "norm_first": placement == "pre",
+        }
 
         def norm():
             return nn.LayerNorm(d_model) if placement == "pre" else None
 
         self.scale = math.sqrt(d_model)
         self.embedding = nn.Embedding(vocab_size, d_model)
-        encoder_layer = nn.TransformerEncoderLayer(d_model, num_heads, d_ff, **options)
+        layer = nn.TransformerEncoderLayer(d_model, num_heads, d_ff, **options)
         decoder_layer = nn.TransformerDecoderLayer(d_model, num_heads, d_ff, **options)
+        encoder = nn.TransformerEncoder(layer, num_layers, norm(), enable_nested_tensor=False)
         self.transformer = nn.Transformer(
-            d_model, num_heads, batch_first=True,
-            custom_encoder=nn.TransformerEncoder(encoder_layer, num_layers, norm(), enable_nested_tensor=False),
+            d_model, num_heads, batch_first=True, custom_encoder=encoder,
             custom_decoder=nn.TransformerDecoder(decoder_layer, num_layers, norm()),
         )  # fmt: skip
 
@@ -47,7 +52,9 @@ class Reference(nn.Module):
         }
         time = target.shape[1]
         causal = torch.ones(time, time, dtype=torch.bool).triu(1)
-        states = self.transformer(self.embed(source), self.embed(target), tgt_mask=causal, **padding)
+        states = self.transformer(
+            self.embed(source), self.embed(target), tgt_mask=causal, **padding
+        )
         return states @ self.embedding.weight.T
 
 
@@ -72,7 +79,10 @@ def names(num_layers, placement):
                 attentions["multihead_attn"] = "cross_attention"
             for theirs, ours in attentions.items():
                 for kind in ("weight", "bias"):
-                    yield f"{there}.{theirs}.in_proj_{kind}", [f"{here}.{ours}.{p}.{kind}" for p in "qkv"]
+                    yield (
+                        f"{there}.{theirs}.in_proj_{kind}",
+                        [f"{here}.{ours}.{p}.{kind}" for p in "qkv"],
+                    )
                     yield f"{there}.{theirs}.out_proj.{kind}", [f"{here}.{ours}.o.{kind}"]
             norms = [*attentions.values(), "feed_forward"]
             for kind in ("weight", "bias"):
@@ -111,7 +121,10 @@ def inputs():
     generator = torch.Generator().manual_seed(5)
     source = torch.randint(0, 256, (3, 9), generator=generator)
     target = torch.randint(0, 256, (3, 7), generator=generator)
-    source_mask, target_mask = torch.ones(3, 9, dtype=torch.bool), torch.ones(3, 7, dtype=torch.bool)
+    source_mask, target_mask = (
+        torch.ones(3, 9, dtype=torch.bool),
+        torch.ones(3, 7, dtype=torch.bool),
+    )
     source_mask[1, 5:] = source_mask[2, 1:] = False
     target_mask[2, 4:] = False
     return source, target, source_mask, target_mask
@@ -144,7 +157,10 @@ def test_outputs_and_gradients_are_those_of_torch(dtype, placement, way, masks):
         gradient = torch.cat([found[name].grad for name in ours])
         norm = wanted[theirs].grad.abs().max() + 1e-3
         torch.testing.assert_close(
-            gradient / norm, wanted[theirs].grad / norm, msg=lambda text, name=theirs: f"{name}: {text}", **close
+            gradient / norm,
+            wanted[theirs].grad / norm,
+            msg=lambda text, name=theirs: f"{name}: {text}",
+            **close,
         )
 
 
@@ -171,4 +187,3 @@ def test_base_size_is_that_of_the_paper():
     graphs = [composer.graph("specs/transformer.yaml", size=size) for size in ("base", "big")]
 
     assert [round(graph.parameters / 1e6, 1) for graph in graphs] == [63.1, 214.2]
-

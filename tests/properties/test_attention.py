@@ -38,7 +38,10 @@ def _by_hand(seen, path, padding, allowed=None):
 def test_weights_are_those_of_a_manual_computation(ran):
     _, inputs, outputs, seen = ran
     for i in range(3):
-        for path, weights in ((f"decoder.layers.{i}.cross_attention", outputs.cross), (f"encoder.layers.{i}.attention", outputs.reading)):
+        for path, weights in (
+            (f"decoder.layers.{i}.cross_attention", outputs.cross),
+            (f"encoder.layers.{i}.attention", outputs.reading),
+        ):
             torch.testing.assert_close(weights[i], _by_hand(seen, path, inputs["source_mask"]))
 
 

@@ -24,7 +24,9 @@ class Watch:
     def _keep(self, name):
         def hook(module, args, kwargs, result):
             self.went.setdefault(name, []).append([*args, *kwargs.values()])
-            self.came.setdefault(name, []).append(result[0] if isinstance(result, tuple) else result)
+            self.came.setdefault(name, []).append(
+                result[0] if isinstance(result, tuple) else result
+            )
 
         return hook
 
@@ -50,11 +52,11 @@ def translation():
 
 
 CROSSES = {
-    "last": {i: "encoder.norm" for i in range(4)},
+    "last": dict.fromkeys(range(4), "encoder.norm"),
     "aligned": {i: f"encoder.layers.{i}" for i in range(4)},
     "every": {0: "encoder.norm", 2: "encoder.norm"},
     "listed": {1: "encoder.norm", 2: "encoder.norm"},
-    "weighted": {i: "decoder.encoder_mix" for i in range(4)},
+    "weighted": dict.fromkeys(range(4), "decoder.encoder_mix"),
 }
 
 
@@ -84,7 +86,10 @@ def test_aligned_layers_see_a_change_from_their_layer_on(changed):
     with torch.no_grad():
         model.encoder.layers[changed].feed_forward.down.weight.add_(0.1)
     after = Watch(model, **inputs)
-    same = [torch.equal(before.came[f"decoder.layers.{i}"][0], after.came[f"decoder.layers.{i}"][0]) for i in range(4)]
+    same = [
+        torch.equal(before.came[f"decoder.layers.{i}"][0], after.came[f"decoder.layers.{i}"][0])
+        for i in range(4)
+    ]
 
     assert same == [i < changed for i in range(4)]
 
@@ -144,7 +149,11 @@ def test_exchange_reads_what_the_other_was_before_the_step():
     for reader, read in (("text", "image"), ("image", "text")):
         states = [first[read], *(watch.came[f"{read}.layers.{i}"][0] for i in range(3))]
         for i in range(3):
-            found = [n for n, s in enumerate(states) if watch.reads(f"{reader}.layers.{i}.cross_attention", s)]
+            found = [
+                n
+                for n, s in enumerate(states)
+                if watch.reads(f"{reader}.layers.{i}.cross_attention", s)
+            ]
 
             assert found == [i]
 
@@ -156,7 +165,9 @@ def test_one_way_exchange_reads_what_the_other_is_after_the_step():
 
     assert not [name for name in watch.went if name.startswith("text") and "cross" in name]
     for i in range(3):
-        found = [n for n, s in enumerate(states) if watch.reads(f"image.layers.{i}.cross_attention", s)]
+        found = [
+            n for n, s in enumerate(states) if watch.reads(f"image.layers.{i}.cross_attention", s)
+        ]
         assert found == [i]
 
 
@@ -178,7 +189,8 @@ def test_a_gate_that_is_zero_leaves_the_model_as_it_was():
         "composer": 1, "name": "alone", "inputs": {"target": {"kind": "tokens", "vocab_size": 19}},
         "decoders": {"decoder": {
             "from": "target", "d_model": 16, "num_layers": 4, "attention": {"num_heads": 2},
-            "feed_forward": {"d_ff": 24}, "embed": {"position": {"kind": "learned", "max_length": 64}},
+            "feed_forward": {"d_ff": 24},
+            "embed": {"position": {"kind": "learned", "max_length": 64}},
         }},
         "outputs": {"logits": {"from": "decoder", "head": "lm"}},
     }  # fmt: skip
@@ -188,7 +200,11 @@ def test_a_gate_that_is_zero_leaves_the_model_as_it_was():
     gates = [p for name, p in gated.named_parameters() if "gate" in name]
 
     assert result.missing_keys == []
-    assert {name.split(".")[3].split("_")[0] for name in result.unexpected_keys if name.startswith("decoder")} == {"cross"}
+    assert {
+        name.split(".")[3].split("_")[0]
+        for name in result.unexpected_keys
+        if name.startswith("decoder")
+    } == {"cross"}
     assert len(gates) == 2
     assert torch.equal(alone(inputs["target"]).logits, gated(**inputs).logits)
     with torch.no_grad():
@@ -198,7 +214,9 @@ def test_a_gate_that_is_zero_leaves_the_model_as_it_was():
 
 @pytest.mark.parametrize("kind", ["cross_which", "own_layers"])
 def test_gates_get_gradients_from_zero(kind):
-    model = composer.build(f"tests/specs/{kind}.yaml", size="every" if kind == "cross_which" else None, seed=0)
+    model = composer.build(
+        f"tests/specs/{kind}.yaml", size="every" if kind == "cross_which" else None, seed=0
+    )
     inputs = translation() if kind == "cross_which" else {"tokens": torch.randint(1, 23, (2, 5))}
     model(**inputs).logits.square().sum().backward()
 

@@ -1,4 +1,4 @@
-"""What a step may depend on: nothing that comes later where a spec is causal, no padding anywhere."""
+"""What a step may depend on: nothing later where a spec is causal, and never padding."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def test_what_stands_in_padding_changes_nothing(case):
 
 @PADDED
 def test_padding_is_as_good_as_absence(case):
-    """The last example, which is padded, gives alone and unpadded what it gives among longer ones."""
+    """The last example, which is padded, gives alone and cut what it gives among longer ones."""
     graph = graph_of(case)
     if split_by(graph):
         pytest.skip("a length that is split cannot be cut by three")
@@ -145,7 +145,9 @@ def test_padding_is_as_good_as_absence(case):
         if [n for s in output.value.shape[:1] for n in _names(s)] != ["batch"]:
             continue
         real = first[-1][masks[mask][-1]] if mask in masks else first[-1]
-        torch.testing.assert_close(real, second[0], rtol=1e-4, atol=1e-4, msg=lambda m, n=output.name: f"{n}: {m}")
+        torch.testing.assert_close(
+            real, second[0], rtol=1e-4, atol=1e-4, msg=lambda m, n=output.name: f"{n}: {m}"
+        )
 
 
 def _names(size):

@@ -27,7 +27,9 @@ def test_parameters_are_those_of_the_table(size):
 
 
 def test_base_is_the_published_model():
-    graph = composer.graph("tests/specs/albert.yaml", size="narrow-all", overrides=[*BASE, "dims.width=128"])
+    graph = composer.graph(
+        "tests/specs/albert.yaml", size="narrow-all", overrides=[*BASE, "dims.width=128"]
+    )
 
     assert graph.parameters == 11_683_584
 
@@ -35,7 +37,7 @@ def test_base_is_the_published_model():
 @pytest.mark.parametrize("size", ["all", "groups", "part", "layers", "everything"])
 def test_training_one_place_trains_the_other(size):
     """A step of plain gradient descent leaves what is shared one, and moves it."""
-    import torch  # noqa: PLC0415
+    import torch
 
     graph = composer.graph("tests/specs/shared.yaml", size=size)
     model = composer.build(graph, seed=0)
@@ -47,4 +49,8 @@ def test_training_one_place_trains_the_other(size):
     found = dict(model.named_parameters(remove_duplicate=False))
 
     assert all(found[name] is found[first] for name, first in graph.aliases.items())
-    assert all(not torch.equal(found[name], value) for name, value in before.items() if found[name].grad.any())
+    assert all(
+        not torch.equal(found[name], value)
+        for name, value in before.items()
+        if found[name].grad.any()
+    )

@@ -1,6 +1,7 @@
 """Diagrams: a graph as DOT, and DOT as SVG, PNG or PDF."""
 
 from .describe import describe
-from .drawing import draw
+from .drawing import MOST, draw, fitting_depth
+from .render import DrawingError, render
 
-__all__ = ["describe", "draw"]
+__all__ = ["MOST", "DrawingError", "describe", "draw", "fitting_depth", "render"]

@@ -1,29 +1,49 @@
-"""A model in a line below its title, and in a sentence for those who cannot see its drawing."""
+"""A model in a line below its title, and in two sentences for those who cannot see its drawing."""
 
 from __future__ import annotations
 
-from composer.graph.graph import Graph, Stack
+from collections.abc import Iterable
+
+from composer.graph.graph import Graph, Stack, State
 
 from . import words
 
-_PLACEMENTS = {"pre": "pre-norm", "post": "post-norm", "sandwich": "sandwich norm", "branch": "branch norm"}
+_PLACEMENTS = {
+    "pre": "pre-norm",
+    "post": "post-norm",
+    "sandwich": "sandwich norm",
+    "branch": "branch norm",
+}
 
 
 def facts(graph: Graph) -> list[str]:
     """Family and norm, width, size: `encoder-decoder, post-norm`, `d_model 512`, ..."""
-    family = ", ".join(word for word in (_family(graph), _norms(graph), _repeats(graph)) if word)
+    family = [word for word in (_family(graph), _norms(graph), _repeats(graph)) if word]
     widths = " / ".join(dict.fromkeys(str(stack.width) for stack in graph.stacks))
-    found = [family, f"d_model {widths}" if widths else "", f"{words.count(graph.parameters)} parameters"]
-    return [fact for fact in found if fact]
+    size = f"{words.count(graph.parameters)} parameters"
+    return [fact for fact in (", ".join(family), widths and f"d_model {widths}", size) if fact]
+
+
+def describe(graph: Graph) -> str:
+    """A model in two plain sentences, for readers of the screen."""
+    family = _family(graph)
+    kind = f" ({family})" if family else ""
+    size = f"{words.count(graph.parameters)} parameters"
+    outputs = words.listed(output.name for output in graph.outputs)
+    stacks = [_stack(stack) for stack in graph.stacks]
+    return (
+        f"{graph.title or graph.name}{kind} with {size}. "
+        f"{'; '.join([*stacks, f'it returns {outputs}'])}."
+    )
 
 
 def _family(graph: Graph) -> str:
-    encoders = [s for s in graph.stacks if s.role == "encoder"]
-    decoders = [s for s in graph.stacks if s.role == "decoder"]
+    encoders = [stack for stack in graph.stacks if stack.role == "encoder"]
+    decoders = [stack for stack in graph.stacks if stack.role == "decoder"]
     if len(encoders) <= 1 and len(decoders) <= 1:
-        both = "-".join(["encoder"] * len(encoders) + ["decoder"] * len(decoders))
-        return f"{both}-only" if len(encoders) + len(decoders) == 1 else both
-    counts = [(len(encoders), "encoder"), (len(decoders), "decoder")]
+        both = ["encoder"] * len(encoders) + ["decoder"] * len(decoders)
+        return f"{both[0]}-only" if len(both) == 1 else "-".join(both)
+    counts = ((len(encoders), "encoder"), (len(decoders), "decoder"))
     return ", ".join(f"{n} {word}{'s' if n > 1 else ''}" for n, word in counts if n)
 
 
@@ -46,24 +66,22 @@ def _repeats(graph: Graph) -> str:
     return ""
 
 
-def describe(graph: Graph) -> str:
-    """A model in one or two plain sentences, for readers of the screen."""
-    family = _family(graph) or "a model"
-    article = "an" if family[0] in "aeiou" else "a"
-    head = f"{article} {family} model" if graph.stacks else "a model"
-    first = f"{graph.title or graph.name}: {head} with {words.count(graph.parameters)} parameters."
-    stacks = "; ".join(_stack(stack, graph) for stack in graph.stacks)
-    outputs = words.listed(output.name for output in graph.outputs)
-    return f"{first} {stacks[:1].upper()}{stacks[1:]}{'; ' if stacks else 'I'}{'i' if stacks else ''}t returns {outputs}."
-
-
-def _stack(stack: Stack, graph: Graph) -> str:
-    read = dict.fromkeys(
-        state.part or state.item
-        for layer in stack.layers
-        for state in layer.reads.values()
-        if state.part != stack.name
-    )
-    more = f" with {words.listed(read)}" if read else ""
+def _stack(stack: Stack) -> str:
+    """`decoder: 6 layers on target, attends to encoder`."""
+    memories = {memory.argument: memory.sources for memory in stack.memories}
+    attended: dict[str, None] = {}
+    skipped: dict[str, None] = {}
+    for layer in stack.layers:
+        skips = {skip.argument for skip in layer.kind.skips}
+        for argument, state in layer.reads.items():
+            names = _names(memories.get(argument, (state,)))
+            (skipped if argument in skips else attended).update(dict.fromkeys(names))
     count = len(stack.layers)
-    return f"{stack.name} ({count} layer{'s' if count > 1 else ''}) reads {stack.source.part}{more}"
+    said = [f"{stack.name}: {count} layer{'s' if count > 1 else ''} on {stack.source.part}"]
+    said += [f"attends to {words.listed(attended)}"] if attended else []
+    said += [f"skips from {words.listed(skipped)}"] if skipped else []
+    return ", ".join(said)
+
+
+def _names(states: Iterable[State]) -> Iterable[str]:
+    return (state.part for state in states)

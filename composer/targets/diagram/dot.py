@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -27,6 +27,8 @@ class Html(str):
 Attribute = str | float | bool | tuple[str, ...]
 """The value of an attribute: an `Html` is written as such, any other text is quoted, a tuple is
 several lines of text."""
+
+Attributes = Mapping[str, Attribute]
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
@@ -127,9 +129,8 @@ def _end(name: str) -> str:
     return quote(node) + colon + port
 
 
-def _attributes(attributes: dict[str, Attribute]) -> str:
-    given = ((name.rstrip("_"), value) for name, value in attributes.items())
-    return "[" + ", ".join(f"{name}={_value(value)}" for name, value in given) + "]"
+def _attributes(attributes: Attributes) -> str:
+    return "[" + ", ".join(f"{name}={_value(value)}" for name, value in attributes.items()) + "]"
 
 
 def _value(value: Attribute) -> str:

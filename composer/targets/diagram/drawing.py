@@ -1,85 +1,64 @@
-"""The whole drawing: title, parts in their columns, connections, legend."""
+"""The whole drawing: parts in their columns, connections, title and legend."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from composer.graph.graph import Graph, Input, Module, Output, Part, Stack
+from composer.graph.graph import Graph
 
 from . import labels
 from .crosses import draw_crosses
 from .describe import describe, facts
-from .pen import Direction, Pen, place
 from .order import keep_order
-from .plan import Column, columns_of
+from .parts import draw_part
+from .pen import Direction
+from .scene import Scene
 from .skips import draw_skips
-from .stack import Place, draw_stack
+from .theme import FONT, LEGEND, LIGHT, Palette, Theme, palette
 from .ties import draw_ties
-from .theme import FONT, LEGEND, Theme, palette
-from .wires import draw_wires, note
+from .wires import draw_wires
+
+MOST = 60
+"""Boxes and circles of a drawing that can still be read."""
+
+_TITLE = "the title"
+"""Name of the title's node; with a space, so that no part has it."""
 
 
-def draw(graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Direction = "up") -> str:
+def draw(
+    graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Direction = "up"
+) -> str:
     """The drawing of a model as DOT.
 
     `depth` 0 shows stacks as single boxes, 1 one layer of each, 2 what stands inside attentions
     and feed-forwards too. A drawing for both themes is the light one; see `render`.
     """
-    pen = Pen(graph, palette(theme), depth, direction)
-    columns = columns_of(graph)
-    places = {name: _part(pen, name, part, columns[name]) for name, part in graph.parts.items()}
-    draw_wires(pen, places)
-    draw_crosses(pen, places)
-    draw_skips(pen, places)
-    draw_ties(pen, columns)
+    scene = _drawn(graph, palette(theme), depth, direction)
+    pen = scene.pen
     heading = labels.heading(pen.palette, graph.title or graph.name, facts(graph))
-    keep_order(pen, columns, places, "" if pen.right else pen.title(heading))
-    legend = labels.legend(pen.palette, [k for k in LEGEND if k in pen.kinds], pen.kinds)
+    keep_order(scene, "" if pen.right else pen.plain(_TITLE, "title", heading, (graph.name,)))
+    legend = labels.legend(pen.palette, [kind for kind in LEGEND if kind in pen.kinds], pen.kinds)
     return pen.sheet.text(
-        graph.name, rankdir="LR" if pen.right else "BT", newrank=True, compound=True,
-        splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25, bgcolor=pen.palette.canvas,
-        fontname=FONT, fontcolor=pen.palette.title, fontsize=12, labelloc="t" if pen.right else "b",
-        labeljust="l", label=labels.stacked(heading, legend) if pen.right else legend,
-        tooltip=describe(graph),
+        graph.name, **{"class": "drawing"}, rankdir="LR" if pen.right else "BT", newrank=True,
+        compound=True, splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25,
+        bgcolor=pen.palette.canvas, fontname=FONT, fontcolor=pen.palette.title, fontsize=12,
+        labelloc="t" if pen.right else "b", labeljust="l",
+        label=labels.stacked(heading, legend) if pen.right else legend, tooltip=describe(graph),
     )  # fmt: skip
 
 
-def _part(pen: Pen, name: str, part: Part, column: Column) -> Place:
-    if isinstance(part, Input):
-        return _input(pen, part, column)
-    if isinstance(part, Module):
-        return _module(pen, part, column)
-    return draw_stack(pen, part, column) if isinstance(part, Stack) else _output(pen, part, column)
+def fitting_depth(graph: Graph, depth: int = 1) -> int:
+    """The greatest depth up to `depth` at which a drawing can still be read."""
+    for tried in range(depth, 0, -1):
+        if _drawn(graph, LIGHT, tried, "up").pen.boxes <= MOST:
+            return tried
+    return 0
 
 
-def _input(pen: Pen, part: Input, column: Column) -> Place:
-    kind = part.node.component.kind
-    title = f"{part.name} tokens" if kind == "tokens" and part.name != "tokens" else part.name
-    dtype = str(getattr(part.node.component, "dtype", "float"))
-    detail = f"{dtype} {pen.shape(part.value.shape)}"
-    name = pen.io(part.name, title, detail, column, part.name, kind, place(part.node.span))
-    return Place(name, name, column)
-
-
-def _module(pen: Pen, part: Module, column: Column) -> Place:
-    component = part.node.component
-    about = pen.about(part.name, part.node.placed, part.node.span)
-    if component.role == "combine":
-        text = component.label(part.node.placed.axes).title
-        name = pen.circle(part.name, text, column, *about)
-    else:
-        letters = pen.marks.on_part(part.name)
-        name = pen.component(part.name, part.node, part.name, column, letters)
-    return Place(name, name, column)
-
-
-def _output(pen: Pen, part: Output, column: Column) -> Place:
-    value = part.value.shape
-    detail = ", ".join([f"float {pen.shape(value)}", *note(part.layers or (part.source,))])
-    name = pen.io(part.name, part.name, detail, column, part.name, place(part.span))
-    if part.head is None:
-        return Place(name, name, column)
-    letters = pen.marks.on_part(part.name)
-    head = pen.component(f"{part.name}.head", part.head, part.name, column, letters)
-    pen.flow(column, head, name)
-    return Place(head, name, column)
+def _drawn(graph: Graph, colors: Palette, depth: int, direction: Direction) -> Scene:
+    scene = Scene(graph, colors, depth, direction)
+    for name, part in graph.parts.items():
+        scene.places[name] = draw_part(scene, name, part)
+    draw_wires(scene)
+    draw_crosses(scene)
+    draw_skips(scene)
+    draw_ties(scene)
+    return scene

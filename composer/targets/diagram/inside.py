@@ -2,33 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
+from composer.components.feed_forward import TITLES
 from composer.graph.graph import Node
 
-from .pen import Pen
-from .plan import Column
+from . import labels, words
+from .columns import Column
+from .pen import Box
+from .scene import Scene, Spot
+from .theme import LineKind
+
+_ATTENTION = ("q", "k", "v", "o")
 
 
 @dataclass(frozen=True)
 class Ends:
     """Where lines reach a component: where data goes in and comes out, where keys and values do.
 
-    `rank` is a node at the height of the memory, `right` the one on the right of a wide component.
+    `right` is a node that the residual must go around, in a component that is drawn large.
     """
 
     entry: str
     exit: str
-    memory: tuple[str, ...]
-    rank: str
+    memory: str
     right: str = ""
-    arrow: bool = True
 
 
-def body_ends(
-    pen: Pen, box: Callable[[Node, Column | None], str], node: Node, name: str, column: Column | None
-) -> Ends:
-    """A component as one box, or with what stands inside it."""
-    made = box(node, column)
-    return Ends(made, made, (made,), made)
+def has_inside(node: Node) -> bool:
+    """Whether the parts of a component are known by the names of its parameters."""
+    names = {tensor.split(".")[0] for tensor in node.placed.tensors}
+    return names >= set(_ATTENTION) or names >= {"up", "down"}
+
+
+@dataclass(frozen=True)
+class Inside:
+    """Draws what stands inside one component, in a column or beside it."""
+
+    scene: Scene
+    node: Node
+    spot: Spot
+    column: Column
+
+    def draw(self, *, memory: bool) -> Ends:
+        """The component as a block around its steps; `memory` tells that it reads another stack."""
+        placed, spot = self.node.placed, self.spot
+        label = placed.component.label(placed.axes)
+        palette = self.scene.pen.palette
+        text = labels.inside(palette, spot.title or label.title, label.detail, spot.letters)
+        about = self.scene.about(spot.path, placed, self.node.span)
+        box = Box(placed.component.role, text, about)
+        with self.scene.pen.shell(f"cluster_{spot.name}", box):
+            if "q.weight" in placed.tensors:
+                return self._attention(memory=memory)
+            return self._gated() if "gate.weight" in placed.tensors else self._plain()
+
+    def _attention(self, *, memory: bool) -> Ends:
+        """Keys and values stand left of the queries, so that the column stays straight."""
+        group = self.spot.column
+        start = source = self._point("in", group)
+        values, keys = self._linear("v", None), self._linear("k", None)
+        queries = self._linear("q", group)
+        scores = self._step("attend", "softmax(q kᵀ) v", "", group)
+        end = self._linear("o", group)
+        kind: LineKind = "data"
+        if memory:
+            kind, source = "cross", self._point("memory", None)
+            self.scene.pen.order(source, start)
+        for name in (values, keys):
+            self.scene.pen.line(kind, source, name, back=self.column.down)
+            self._chain(name, scores)
+        self._chain(start, queries, scores, end)
+        self.scene.pen.order(values, keys, queries)
+        return Ends(start, end, source, queries)
+
+    def _plain(self) -> Ends:
+        group = self.spot.column
+        up, activation = self._linear("up", group), self._activation(group)
+        down = self._linear("down", group)
+        self._chain(up, activation, down)
+        return Ends(up, down, up, activation)
+
+    def _gated(self) -> Ends:
+        group = self.spot.column
+        start, gate = self._point("in", group), self._linear("gate", None)
+        up, activation = self._linear("up", group), self._activation(None)
+        product = self.scene.pen.circle(f"{self.spot.name}.product", "×", group, ("the product",))
+        down = self._linear("down", group)
+        self._chain(start, gate, activation, product)
+        self._chain(start, up, product, down)
+        self.scene.pen.order(gate, up)
+        return Ends(start, down, start, up)
+
+    def _chain(self, *names: str) -> None:
+        for one, other in pairwise(names):
+            self.scene.pen.flow(self.column, one, other)
+
+    def _point(self, name: str, column: Column | None) -> str:
+        return self.scene.pen.point(f"{self.spot.name}.{name}", column)
+
+    def _linear(self, name: str, column: Column | None) -> str:
+        widths = words.widths(self.node.placed.tensors[f"{name}.weight"])
+        return self._step(name, name, widths, column)
+
+    def _activation(self, column: Column | None) -> str:
+        name = str(getattr(self.node.component, "activation", "activation"))
+        return self._step("activation", TITLES.get(name, name), "", column)
+
+    def _step(self, name: str, title: str, detail: str, column: Column | None) -> str:
+        text = labels.box(self.scene.pen.palette, title, detail)
+        look = Box("operator", text, (f"{self.spot.path}.{name}",), {"width": 0.9, "height": 0.4})
+        return self.scene.pen.box(f"{self.spot.name}.{name}", column, look)

@@ -13,11 +13,17 @@ _BAR = "‖"
 _PLAIN = 'BORDER="0" CELLBORDER="0" CELLSPACING="0"'
 
 
+Pill = tuple[str, bool]
+"""Text and whether it says: one set of weights, applied so often."""
+
+
 def box(palette: Palette, title: str, detail: str = "", letters: str = "", pill: str = "") -> Html:
     """Name, mark of shared parameters and pill on one line, the second line small below."""
     head = _bold(title) + mark(palette, letters)
     if pill:
-        cells = f"<TD>{head}&#160;&#160;</TD><TD>{_pill(palette.badge, palette.badge_text, pill)}</TD>"
+        size = f'FIXEDSIZE="TRUE" WIDTH="{7 * len(pill) + 16}" HEIGHT="21" ALIGN="LEFT"'
+        button = _pill(palette.badge, palette.badge_text, pill)
+        cells = f'<TD ALIGN="RIGHT">{head}&#160;</TD><TD {size}>{button}</TD>'
         head = f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cells}</TR></TABLE>'
     if not detail and not pill:
         return Html(head)
@@ -32,11 +38,14 @@ def chip(color: str, *lines: str, bold: bool = True) -> Html:
     return Html(_table([f"<B>{head}</B>" if bold else head, *(font(t, color, 9) for t in rest)], 2))
 
 
-def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[tuple[str, bool]]) -> Html:
-    """The title of a block in its corner, in bold and with more below it, and the pills.
+def inside(palette: Palette, title: str, detail: str, letters: str) -> Html:
+    """The title of a component whose inside is shown."""
+    line = font(detail, palette.secondary, 9)
+    return Html(f"{_bold(title)}{mark(palette, letters)}&#160; {line}" if detail else _bold(title))
 
-    A pill that is true says: one set of weights, applied so often.
-    """
+
+def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill]) -> Html:
+    """The title of a block in its corner, in bold and with more below it, and the pills."""
     title, *more = rows
     head = f'<FONT POINT-SIZE="11.5">{_bold(title)}</FONT>{mark(palette, letters)}'
     lines = [head, *(font(text, palette.secondary, 9.5) for text in more)]
@@ -102,7 +111,8 @@ def _pill(fill: str, color: str, text: str) -> str:
 
 
 def _stroke(color: str, width: float) -> str:
-    cell = f'<TD FIXEDSIZE="TRUE" WIDTH="22" HEIGHT="{round(2 * width - 1)}" BGCOLOR="{color}"></TD>'
+    size = f'FIXEDSIZE="TRUE" WIDTH="22" HEIGHT="{round(2 * width - 1)}"'
+    cell = f'<TD {size} BGCOLOR="{color}"></TD>'
     return f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cell}</TR></TABLE>'
 
 

@@ -56,7 +56,7 @@ class Marks:
         )
 
     def in_layers(self, stack: str, numbers: Collection[int], name: str) -> str:
-        """Letters of a component of these layers; those of the whole layers stand on their block."""
+        """Letters of a component of these layers; whole layers have theirs on the block."""
         return _joined(
             letter
             for letter, path in self._paths
@@ -71,9 +71,11 @@ def _lettered(shares: list[list[_Path]]) -> Iterator[tuple[str, _Path]]:
         met = [group for group in groups if set(group) & set(share)]
         groups = [group for group in groups if group not in met]
         groups.append([path for group in [*met, share] for path in group])
-    groups.sort(key=lambda group: min(i for i, share in enumerate(shares) if set(share) & set(group)))
+    first = {path: index for index, share in reversed([*enumerate(shares)]) for path in share}
+    groups.sort(key=lambda group: min(first[path] for path in group))
     for index, group in enumerate(groups):
-        letter = string.ascii_uppercase[index % 26] + (str(index // 26) if index >= 26 else "")  # noqa: PLR2004
+        again, number = divmod(index, len(string.ascii_uppercase))
+        letter = string.ascii_uppercase[number] + (str(again) if again else "")
         for path in dict.fromkeys(group):
             yield letter, path
 

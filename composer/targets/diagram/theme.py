@@ -123,6 +123,6 @@ def palette(theme: Theme) -> Palette:
     return DARK if theme == "dark" else LIGHT
 
 
-def dark_of_light() -> dict[str, str]:
-    """The dark colour of every light one."""
-    return {getattr(LIGHT, f.name): getattr(DARK, f.name) for f in fields(Palette)}
+def tokens(colors: Palette) -> dict[str, str]:
+    """Every colour by the name of its purpose, as it is written in an SVG."""
+    return {f.name.replace("_", "-"): str(getattr(colors, f.name)).lower() for f in fields(colors)}

@@ -1,4 +1,4 @@
-"""Lines between parts: data, and branches that are merged."""
+"""Lines between parts: data, branches that are merged, attention weights."""
 
 from __future__ import annotations
 
@@ -7,21 +7,19 @@ from collections.abc import Mapping
 from composer.graph.graph import Input, Module, Output, Part, State
 
 from . import words
-from .pen import Pen
-from .stack import Place
+from .pen import entering, leaving, noted
+from .scene import Place, Scene
 from .theme import LineKind
 
-Places = Mapping[str, Place]
 
-
-def draw_wires(pen: Pen, places: Places) -> None:
+def draw_wires(scene: Scene) -> None:
     """Lines from each part to those that are made from it."""
-    for name, part in pen.graph.parts.items():
+    for name, part in scene.graph.parts.items():
         for port, states in _read(part).items():
             for state in _distinct(states):
-                if isinstance(part, Output) and note(states):
-                    pen.put_beside(places[name].exit, places[state.part].column)
-                _wire(pen, places, state, places[name], _kind(part, port, state), note(states))
+                if isinstance(part, Output) and words.after(states):
+                    scene.put_beside(part.name, scene.places[state.part].column)
+                _wire(scene, state, scene.places[name], _kind(part, port, state), states)
 
 
 def _read(part: Part) -> Mapping[str, tuple[State, ...]]:
@@ -48,34 +46,24 @@ def _kind(part: Part, port: str, state: State) -> LineKind:
     return "data"
 
 
-def note(states: tuple[State, ...]) -> list[str]:
-    """Which layers some states stand after, where it is not the last one."""
-    numbers = [state.layer for state in states if state.layer is not None]
-    return [("of " if states[0].item else "after ") + words.layers(numbers)] if numbers else []
-
-
 def _wire(
-    pen: Pen, places: Places, state: State, place: Place, kind: LineKind, notes: list[str]
+    scene: Scene, state: State, place: Place, kind: LineKind, states: tuple[State, ...]
 ) -> None:
-    source = places[state.part]
-    tail = tail_of(state, source)
-    straight = source.column.name == place.column.name
+    source = scene.places[state.part]
+    tail, straight = source.tail(state), source.column.name == place.column.name
     weight = 20 if straight else 2
     if kind != "data":
-        pen.line(kind, place.column, tail, place.entry, weight=weight)
+        scene.pen.line(kind, tail, place.entry, {"weight": weight}, back=place.column.down)
         return
-    aside = {} if place.entry in pen.graph.parts or not notes else {"xlabel": f"{notes[0]}  "}
-    shape = pen.shape(pen.graph.parts[state.part].value.shape)
-    leaving = shape if source.inside and straight else ""
-    pen.flow(
-        place.column, tail, place.entry, label=place.border, leaving=leaving, arrow=place.arrow,
-        weight=weight, **aside,
-    )  # fmt: skip
-
-
-def tail_of(state: State, place: Place) -> str:
-    """The node at which a line from a state starts."""
-    layer = None if state.layer is None else place.of_layer(state.layer)
-    if layer is None:
-        return place.exit if state.layer is None or not place.layers else place.layers[0].entry
-    return layer.attentions.get(state.branch, layer.exit) if state.item else layer.exit
+    shape = ""
+    if source.inside and straight:
+        shape = scene.shape(scene.graph.parts[state.part].value.shape)
+    if place.border and not straight and not source.column.down:
+        # From the side, so that the shape would hang beside a slanted line.
+        start = scene.pen.point(f"{place.entry} start", place.column)
+        scene.pen.flow(place.column, tail, start, weight=weight)
+        tail, weight = start, 20
+    said = isinstance(scene.graph.parts.get(place.exit), Output)
+    note = "" if said else " ".join(words.after(states))
+    text = {**entering(place.border), **leaving(shape), **noted(note)}
+    scene.pen.flow(place.column, tail, place.entry, text, weight)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
-from composer.graph.graph import Graph, Input
+from composer.graph.graph import Graph, Input, State
 from composer.shapes import Dim, Quotient, Shape, Size, lengths_in
 
 _GROUPED = 10_000
@@ -68,10 +69,11 @@ def size_text(size: Size, letters: Mapping[str, str]) -> str:
 
 
 def _term(atoms: Sequence[str | Quotient], times: int, letters: Mapping[str, str]) -> str:
-    factors = [str(times)] if times != 1 or not atoms else []
-    for atom in atoms:
-        factors.append(letters.get(atom, atom) if isinstance(atom, str) else _quotient(atom, letters))
-    return "·".join(factors)
+    factors = [
+        letters.get(atom, atom) if isinstance(atom, str) else _quotient(atom, letters)
+        for atom in atoms
+    ]
+    return "·".join([str(times), *factors] if times != 1 or not atoms else factors)
 
 
 def _quotient(atom: Quotient, letters: Mapping[str, str]) -> str:
@@ -84,13 +86,13 @@ def layers(numbers: Sequence[int]) -> str:
     """Which layers, by their numbers in rising order.
 
     >>> layers([3]), layers([0, 4, 8]), layers([0, 1, 2, 3, 4]), layers(range(0, 48, 6))
-    ('layer 3', 'layers 0, 4, 8', 'layers 0–4', 'layers 0, 6, … 42')
+    ('layer 3', 'layers 0, 4, 8', 'layers 0-4', 'layers 0, 6, … 42')
     """
     if len(numbers) == 1:
         return f"layer {numbers[0]}"
-    steps = {b - a for a, b in zip(numbers, numbers[1:], strict=False)}
+    steps = {b - a for a, b in pairwise(numbers)}
     if steps == {1} and len(numbers) > 2:  # noqa: PLR2004 - two layers are no range
-        return f"layers {numbers[0]}–{numbers[-1]}"
+        return f"layers {numbers[0]}-{numbers[-1]}"
     if len(numbers) <= _FEW:
         return "layers " + _list(numbers)
     if len(steps) == 1:
@@ -102,18 +104,29 @@ def pairs(found: Sequence[tuple[int, int]]) -> str:
     """From which layer to which, as a rule where they follow one.
 
     >>> pairs([(0, 5), (1, 4), (2, 3)]), pairs([(0, 0), (1, 1)]), pairs([(2, 4)])
-    ('layer i → layer 5 − i', 'layer i → layer i', 'layer 2 → layer 4')
+    ('layer i → layer 5 - i', 'layer i → layer i', 'layer 2 → layer 4')
     """
     if len(found) == 1:
         return f"layer {found[0][0]} → layer {found[0][1]}"
     if len({a + b for a, b in found}) == 1:
-        return f"layer i → layer {sum(found[0])} − i"
+        return f"layer i → layer {sum(found[0])} - i"
     shifts = {b - a for a, b in found}
     if len(shifts) == 1:
         (shift,) = shifts
-        return "layer i → layer i" + (f" {'+' if shift > 0 else '−'} {abs(shift)}" if shift else "")
+        moved = f" {'+' if shift > 0 else '-'} {abs(shift)}" if shift else ""
+        return f"layer i → layer i{moved}"
     shown = ", ".join(f"{a} → {b}" for a, b in found[:_FEW])
     return f"layers {shown}{', …' if len(found) > _FEW else ''}"
+
+
+def widths(shape: tuple[int, ...]) -> str:
+    """From which width to which a weight of this shape maps.
+
+    >>> widths((2048, 512))
+    '512 → 2048'
+    """
+    out, width = shape
+    return f"{number(width)} → {number(out)}"
 
 
 def listed(words: Iterable[str]) -> str:
@@ -135,3 +148,9 @@ def ordinal(value: int) -> str:
     endings = {1: "st", 2: "nd", 3: "rd"}
     teens = value % 100 in (11, 12, 13)
     return f"{value}{'th' if teens else endings.get(value % 10, 'th')}"
+
+
+def after(states: Sequence[State]) -> list[str]:
+    """Which layers some states stand after, or whose weights they are; nothing for a result."""
+    numbers = [state.layer for state in states if state.layer is not None]
+    return [("of " if states[0].item else "after ") + layers(numbers)] if numbers else []

@@ -46,17 +46,18 @@ def emit(graph: Graph, mode: Mode = "standalone") -> str:
     used = _used(texts, library)
     imports: list[str] = []
     if mode == "linked":
-        named = {name for text in texts for name in names_in(text)}
-        imports = _library_imports([definition for definition in used if definition.name in named])
-        copied: list[str] = []
+        copied = [d.text for d in used if not d.ours]
+        named = {name for text in [*texts, *copied] for name in names_in(text)}
+        imports = _library_imports([d for d in used if d.name in named and d.ours])
     else:
         texts, copied = fold_for_model(texts, used, made.uses)
     ordered = _base_first([*texts, *copied])
     body = "\n\n".join(ordered)
     head = "\n".join(docstring(_about(graph), 0))
     known = dict(_IMPORTS)
-    for definition in used if mode == "standalone" else []:
-        known |= definition.imports
+    for definition in used:
+        if mode == "standalone" or not definition.ours:
+            known |= definition.imports
     lines = _import_lines(body, known, imports)
     return f"{head}\n\nfrom __future__ import annotations\n\n{lines}\n\n\n{body}"
 
@@ -145,9 +146,11 @@ def _library_imports(used: list[Definition]) -> list[str]:
 
 
 def _base_first(texts: list[str]) -> list[str]:
-    """Base classes before those that inherit from them; else the order stays."""
+    """Constants, then base classes before those that inherit from them; else the order stays."""
+    constants = [text for text in texts if not text.startswith(("class ", "def ", "@"))]
     bases = [text for text in texts if text.startswith("class TiedModule")]
-    return [texts[0], *bases, *(t for t in texts[1:] if t not in bases)]
+    first = [*constants, *bases]
+    return [*constants, texts[0], *bases, *(t for t in texts[1:] if t not in first)]
 
 
 def _import_lines(body: str, known: Mapping[str, str], library: list[str]) -> str:

@@ -24,6 +24,18 @@ class Definition:
     is_class: bool
     imports: Mapping[str, str] = field(default_factory=dict, hash=False)
 
+    @property
+    def ours(self) -> bool:
+        """Whether it is one of `composer.nn`, not of somebody's own file."""
+        return self.module.startswith("composer.nn.")
+
+    @property
+    def constant(self) -> bool:
+        """Whether it is a value that a file gives a name to."""
+        return not self.is_class and isinstance(
+            ast.parse(self.text).body[0], ast.Assign | ast.AnnAssign
+        )
+
     def names(self) -> frozenset[str]:
         """Every name that it reads."""
         return names_in(self.text)
@@ -61,15 +73,26 @@ def _definitions(path: Path, module: str, skip: type | None = None) -> dict[str,
     imports = dict(_imports(tree))
     found = {}
     for node in tree.body:
-        if not isinstance(node, ast.ClassDef | ast.FunctionDef):
+        name = _defined(node)
+        if name is None or (skip is not None and name == skip.__name__):
             continue
-        if skip is not None and node.name == skip.__name__:
-            continue
-        first = min([node.lineno, *(d.lineno for d in node.decorator_list)])
+        first = min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))])
         text = "".join(lines[first - 1 : node.end_lineno])
-        is_class = isinstance(node, ast.ClassDef)
-        found[node.name] = Definition(node.name, text, module, is_class, imports)
+        found[name] = Definition(name, text, module, isinstance(node, ast.ClassDef), imports)
     return found
+
+
+def _defined(node: ast.stmt) -> str | None:
+    """The name that a statement of a file defines."""
+    if isinstance(node, ast.ClassDef | ast.FunctionDef):
+        return node.name
+    if isinstance(node, ast.Assign) and len(node.targets) == 1:
+        target: ast.expr = node.targets[0]
+    elif isinstance(node, ast.AnnAssign):
+        target = node.target
+    else:
+        return None
+    return target.id if isinstance(target, ast.Name) else None
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:

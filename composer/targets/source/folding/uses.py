@@ -28,6 +28,9 @@ def fold_for_model(
         definition = waiting.pop(name)
         if not any(name in names_in(text) for text in current):
             continue  # folding took its last use
+        if definition.constant:
+            done[name] = definition.text
+            continue
         facts, required, dropped = _facts(definition, current, calls)
         folded = fold(definition.text, Uses(facts, required))
         gone = {*dropped, *_lost_parameters(definition.text, folded)}

@@ -1,0 +1,49 @@
+"""The names of all tensors, and what stands below a path of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from .graph import Module, Output, Part, Stack
+
+
+class TensorNames:
+    """Every tensor of some parts by its full name, each layer with its own."""
+
+    def __init__(self) -> None:
+        self._parts: set[str] = set()
+        self._shapes: dict[str, tuple[int, ...]] = {}
+        self._below: dict[str, list[str]] = {}
+
+    def add(self, part: Part) -> None:
+        """Learns the tensors of a part."""
+        if part.name in self._parts:
+            return
+        self._parts.add(part.name)
+        for name, shape in _tensors(part):
+            self._shapes[name] = shape
+            end = len(name)
+            while end > 0:
+                self._below.setdefault(name[:end], []).append(name)
+                end = name.rfind(".", 0, end)
+
+    def below(self, prefix: str) -> dict[str, tuple[int, ...]]:
+        """Shapes of the tensors below a path, by what follows it."""
+        return {name[len(prefix) :]: self._shapes[name] for name in self._below.get(prefix, ())}
+
+
+def _tensors(part: Part) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a part's tensors."""
+    if isinstance(part, Stack):
+        whole = replace(part, layer_sets=tuple(range(len(part.layers))))
+        nodes = [(f"{part.name}.{path}", node) for path, node in whole.nodes()]
+    elif isinstance(part, Module):
+        nodes = [(part.name, part.node)]
+    elif isinstance(part, Output) and part.head is not None:
+        nodes = [(part.name, part.head)]
+    else:
+        nodes = []
+    for path, node in nodes:
+        for name, shape in node.placed.tensors.items():
+            yield f"{path}.{name}", shape

@@ -1,0 +1,170 @@
+"""The scene: a graph, the pen that draws it, and where its parts have come to stand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePath
+
+from composer.components.component import Placed
+from composer.diagnostics import Span
+from composer.graph.graph import Graph, Node, State
+from composer.shapes import Shape, show
+
+from . import labels, words
+from .columns import Column, columns_of
+from .dot import Attributes
+from .folds import Fold
+from .marks import Marks
+from .pen import LOW, Box, Direction, Pen
+from .theme import Palette
+
+
+@dataclass(frozen=True)
+class Reader:
+    """An attention into another stack: the node that its keys and values reach.
+
+    `beside` tells that others stand beside it in one branch.
+    """
+
+    argument: str
+    node: str
+    rank: str
+    beside: bool
+
+
+@dataclass
+class LayerPlace:
+    """Where a drawn layer can be reached: what lines from and to elsewhere end at."""
+
+    fold: Fold
+    entry: str = ""
+    exit: str = ""
+    skips: list[str] = field(default_factory=list)
+    readers: list[Reader] = field(default_factory=list)
+    attentions: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a drawn part can be reached.
+
+    `block` is the block of its layers, and `inside` tells whether `exit` stands in it; `border` is
+    written beside the line that comes in.
+    """
+
+    entry: str
+    exit: str
+    column: Column
+    block: str = ""
+    inside: bool = False
+    layers: tuple[LayerPlace, ...] = ()
+    border: str = ""
+
+    def tail(self, state: State) -> str:
+        """The node at which a line from a state of this part starts."""
+        if state.layer is None or not self.layers:
+            return self.exit
+        found = [layer for layer in self.layers if state.layer in layer.fold.numbers]
+        if not found:
+            return self.layers[0].entry  # the state before the first layer
+        return found[0].attentions[state.branch] if state.item else found[0].exit
+
+
+@dataclass(frozen=True)
+class Beside:
+    """A node that belongs to no column and stands beside one."""
+
+    node: str
+    column: str
+    right: bool
+    below: bool
+
+
+@dataclass(frozen=True)
+class Marked:
+    """A node with a letter, or with a block around it that has one."""
+
+    letter: str
+    node: str
+    column: Column
+    block: str = ""
+
+
+@dataclass(frozen=True)
+class Spot:
+    """Where the box of a component stands and what is said of it.
+
+    `name` is that of its node, `path` the one it has in a spec; `title` stands in place of its own.
+    """
+
+    name: str
+    path: str
+    column: Column | None
+    letters: str = ""
+    title: str = ""
+    attributes: Attributes = field(default_factory=dict)
+
+
+class Scene:
+    """What everything that draws a graph shares."""
+
+    def __init__(self, graph: Graph, palette: Palette, depth: int, direction: Direction) -> None:
+        self.graph = graph
+        self.depth = depth
+        self.pen = Pen(palette, direction)
+        self.marks = Marks(graph)
+        self.letters = words.letters_of(graph)
+        self.columns: Mapping[str, Column] = columns_of(graph)
+        self.places: dict[str, Place] = {}
+        self.beside: list[Beside] = []
+        self.marked: list[Marked] = []
+        self.tops: dict[str, str] = {}
+
+    def component(self, spot: Spot, node: Node) -> str:
+        """The box of a component."""
+        return self.placed(spot, node.placed, node.span)
+
+    def placed(self, spot: Spot, placed: Placed, span: Span) -> str:
+        """The box of a component that may stand inside another one."""
+        label = placed.component.label(placed.axes)
+        text = labels.box(self.pen.palette, spot.title or label.title, label.detail, spot.letters)
+        low: Attributes = {} if label.detail else {"height": LOW}
+        about = self.about(spot.path, placed, span)
+        look = Box(placed.component.role, text, about, {**low, **spot.attributes})
+        self.pen.box(spot.name, spot.column, look)
+        self.mark(spot.letters, spot.name, spot.column)
+        return spot.name
+
+    def circle(self, name: str, node: Node, path: str, column: Column | None) -> str:
+        """The circle of an operator that is a component."""
+        text = node.component.label(node.placed.axes).title
+        return self.pen.circle(name, text, column, self.about(path, node.placed, node.span))
+
+    def mark(self, letters: str, node: str, column: Column | None, block: str = "") -> None:
+        """Remembers that letters stand on a node, or on the block around it."""
+        if letters:
+            self.pen.kinds["shared"] = ""
+        if column is not None:
+            self.marked += [Marked(letter, node, column, block) for letter in letters.split()]
+
+    def put_beside(
+        self, name: str, column: Column, *, right: bool = False, below: bool = False
+    ) -> None:
+        """Asks for a place beside a column for a node that belongs to none."""
+        self.beside.append(Beside(name, column.name, right, below))
+
+    def shape(self, sizes: Shape) -> str:
+        """A shape with one letter a length."""
+        return words.shape(sizes, self.letters)
+
+    def about(self, path: str, placed: Placed, span: Span) -> tuple[str, ...]:
+        """What is shown when one points at a component."""
+        kind = placed.component.kind
+        held = f", {words.number(placed.parameters)} parameters" if placed.parameters else ""
+        return path, kind + held, f"makes {show(placed.shape)}", written_at(span)
+
+
+def written_at(span: Span) -> str:
+    """Where something is written: `spec.yaml:12`."""
+    return f"{PurePath(span.file).name}:{span.line}"

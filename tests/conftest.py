@@ -1,0 +1,29 @@
+"""What all tests share: golden files, compared or rewritten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--update", action="store_true", help="rewrite golden files instead of comparing with them"
+    )
+
+
+@pytest.fixture
+def golden(request):
+    """`golden(path, text)`: the file holds exactly that text; with --update it is rewritten."""
+    update = request.config.getoption("--update")
+
+    def compare(path: Path, text: str) -> None:
+        if update:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            return
+        assert path.exists(), f"{path.name} is missing; --update writes it"
+        assert path.read_text(encoding="utf-8") == text
+
+    return compare
