@@ -248,7 +248,7 @@ def _parallel(
     inner = [_branch(item, stack, wiring, check) for item in items.items]
     made = [branch for branch in inner if branch is not None]
     for branch in made:
-        _check_inside_parallel(branch, check)
+        _check_inside_parallel(branch, wiring, fields is None or fields.norms == "each", check)
     _, wired, name = _wired(
         "parallel", body, wiring, Checking(check.dims, Problems()), ParallelBranchFields
     )
@@ -259,7 +259,10 @@ def _parallel(
     return BranchSpec(name or "parallel", None, wired, span, _distinct(made), combine, fields.norms)
 
 
-def _check_inside_parallel(branch: BranchSpec, check: Checking) -> None:
+def _check_inside_parallel(
+    branch: BranchSpec, outer: Wiring, own_norms: bool, check: Checking
+) -> None:
+    """Branches side by side are wired as one; what they may not have is refused."""
     if branch.branches:
         message = "parallel branches cannot hold parallel branches"
         check.problems.add("C105", message, branch.span, fix="write all of them in one list")
@@ -267,6 +270,16 @@ def _check_inside_parallel(branch: BranchSpec, check: Checking) -> None:
         check.problems.add(
             "C105", "cross_attention cannot stand inside parallel", branch.span,
             fix="put it before or after: [attention, cross_attention, feed_forward]",
+        )  # fmt: skip
+    elif branch.wiring.scale != 1 or branch.wiring.gate or not branch.wiring.residual:
+        check.problems.add(
+            "C105", "scale, gate and residual belong to the parallel, whose branches are one", branch.span,
+            fix="parallel: {branches: [...], scale: 0.5}",
+        )  # fmt: skip
+    elif branch.wiring.norm is not outer.norm and not own_norms:
+        check.problems.add(
+            "C105", "branches inside parallel have one norm, and this one asks for its own", branch.span,
+            fix="parallel: {branches: [...], norms: each}",
         )  # fmt: skip
 
 
