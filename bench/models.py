@@ -19,16 +19,19 @@ from bench.tables import Cell, Table, Target
 from bench.timing import Action, Quartiles, Rounds, interleaved, quartiles, ratios
 
 COLUMNS = (
-    "model", "median_milliseconds", "speed_low", "speed_median", "speed_high", "peak_mebibytes"
+    "model", "cpu_milliseconds", "speed_low", "speed_median", "speed_high", "peak_mebibytes"
 )  # fmt: skip
 
 
 def measure(effort: Effort) -> Iterator[Table]:
-    """One table of forward passes and one of training steps for each setting."""
+    """One table of forward passes and one of training steps for each setting, on one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # more of them wait for each other, which counts as computing
     for name, size in effort.sizes.items():
         made = setting(name, size)
         yield _compared(f"forward: {_about(made)}", _forwards(made), effort.forward)
         yield _compared(f"training step: {_about(made)}", _steps(made), effort.training)
+    torch.set_num_threads(threads)
 
 
 def _about(made: Setting) -> str:
@@ -76,14 +79,16 @@ def _compared(title: str, actions: dict[str, Action], rounds: Rounds) -> Table:
         rows.append((name, milliseconds, *speeds[name], peak_bytes(action) / 2**20))
     count = len(seconds[TIGHT])
     note = (
-        f"speed: {TIGHT} = 1, quartiles of {count} rounds; peak: tensors above what is there before"
+        f"one thread; speed: {TIGHT} = 1, quartiles of {count} rounds; "
+        "peak: tensors above what is there before"
     )
     return Table(title, COLUMNS, tuple(rows), (_target(speeds),), note)
 
 
 def _target(speeds: dict[str, Quartiles]) -> Target:
-    """As fast as the hand-written model, within the noise that this one has against itself."""
-    noise = min(1.0, speeds[AGAIN].low)
+    """As fast as the hand-written model, but for what this one differs from its own copy."""
+    noise = max(abs(1 - speed) for speed in speeds[AGAIN])
     measured = speeds[BUILT].median
-    wanted = f">= 1, within noise {noise:.3f}"
-    return Target(f"speed of {BUILT} relative to {TIGHT}", wanted, measured, measured >= noise)
+    wanted = f">= 1 within a noise of {noise:.3f}"
+    met = measured >= 1 - noise
+    return Target(f"speed of {BUILT} relative to {TIGHT}", wanted, measured, met)

@@ -1,4 +1,8 @@
-"""Timing on a machine that others use too: turns, ratios within a round, medians, quartiles."""
+"""Timing on a machine that others use too.
+
+CPU time, which others touch less than what a clock on the wall shows; turns in one process, ratios
+within a round, medians and quartiles.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +47,7 @@ def quartiles(values: Sequence[float]) -> Quartiles:
 
 
 def interleaved(actions: Mapping[str, Action], rounds: Rounds) -> dict[str, list[float]]:
-    """Wall seconds of each action in each round.
+    """Seconds that this process computes for each action in each round.
 
     A round runs all of them, each round in another order; one before them warms up, uncounted.
     """
@@ -56,16 +60,9 @@ def interleaved(actions: Mapping[str, Action], rounds: Rounds) -> dict[str, list
     while rounds.wants_more(done, started):
         turn = done % len(names)
         for name in names[turn:] + names[:turn]:
-            seconds[name].append(wall_seconds(actions[name]))
+            seconds[name].append(_seconds(actions[name]))
         done += 1
     return seconds
-
-
-def wall_seconds(action: Action) -> float:
-    """Seconds that pass while `action` runs."""
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
 
 
 def cpu_seconds(action: Action, repeats: int, enough: float) -> float:
@@ -76,10 +73,15 @@ def cpu_seconds(action: Action, repeats: int, enough: float) -> float:
     found: list[float] = []
     while not found or (len(found) < repeats and sum(found) < enough):
         gc.collect()
-        start = time.process_time()
-        action()
-        found.append(time.process_time() - start)
+        found.append(_seconds(action))
     return statistics.median(found)
+
+
+def _seconds(action: Action) -> float:
+    """CPU seconds of all threads of this process while `action` runs."""
+    start = time.process_time()
+    action()
+    return time.process_time() - start
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> Quartiles:

@@ -25,8 +25,9 @@ from composer.language.spec import ModelSpec
 from composer.language.variants import apply, read
 
 if TYPE_CHECKING:
-    from composer.targets.source.emit import Mode
     from torch import nn
+
+    from composer.targets.source.emit import Mode
 
 Source = str | Path | Mapping[str, Any]
 """A spec: the path of a file, its YAML text (a string of several lines), or plain data."""
@@ -64,9 +65,11 @@ def graph(
     return build_graph(spec)
 
 
-def source(spec: Source | ModelSpec | Graph, *, mode: Mode = "standalone", size: str | None = None) -> str:
+def source(
+    spec: Source | ModelSpec | Graph, *, mode: Mode = "standalone", size: str | None = None
+) -> str:
     """The Python source of a model: `standalone`, or `linked` to `composer.nn`."""
-    from composer.targets.source.emit import emit  # noqa: PLC0415 - checking does without it
+    from composer.targets.source.emit import emit
 
     return emit(spec if isinstance(spec, Graph) else graph(spec, size=size), mode)
 
@@ -85,7 +88,7 @@ def build(
 
     Raises SpecError with every problem of the first stage that has any.
     """
-    from composer.targets.module import build_module  # noqa: PLC0415 - torch is needed only here
+    from composer.targets.module import build_module
 
     if not isinstance(spec, Graph):
         spec = graph(spec, size=size, overrides=overrides, attention_weights=attention_weights)

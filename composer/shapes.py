@@ -1,4 +1,4 @@
-"""Shapes as values: sizes are integers or small polynomials over named lengths, known before torch is."""
+"""Shapes as values: sizes are integers or small polynomials over named lengths."""
 
 from __future__ import annotations
 

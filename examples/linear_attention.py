@@ -7,7 +7,7 @@ second computes it. Checks, shapes, counts, diagram and emitted source follow fr
 """
 
 # A switch is a plain argument here, as in torch's own modules.
-# ruff: noqa: FBT001, FBT002
+# ruff: noqa: FBT002
 from __future__ import annotations
 
 from collections.abc import Mapping

@@ -158,7 +158,7 @@ class Gated(Combine):
 
 
 class Weighted(Combine):
-    """A learned weight for each input, softmax over them (Peters et al., 2018, arXiv:1802.05365)."""
+    """A learned weight for each input, softmax over them (Peters et al., 2018)."""
 
     kind: Literal["weighted"] = "weighted"
     slots: ClassVar[tuple[str, ...]] = ("combine", "module", "read")

@@ -1,4 +1,4 @@
-"""What a component is: the torch-free half that says what people may write and what is true of it."""
+"""What a component is: the half that says what people may write and what is true of it."""
 
 from __future__ import annotations
 
@@ -134,7 +134,9 @@ class Component(BaseModel):
         }
         return self.model_copy(update=given) if given else self
 
-    def infer(self, inputs: Inputs, place: Mapping[str, Any]) -> tuple[Self, Axes, dict[str, Shape]]:
+    def infer(
+        self, inputs: Inputs, place: Mapping[str, Any]
+    ) -> tuple[Self, Axes, dict[str, Shape]]:
         """The completed component, the sizes of its axes, and the shape of each output.
 
         Raises ShapeError for an input that it cannot take, OptionError for an option.
@@ -171,11 +173,11 @@ class Component(BaseModel):
         return {}
 
     def tables(self, axes: Axes) -> dict[str, Placed]:
-        """Components that a whole stack computes once and hands to `forward`, e.g. rotary angles."""
+        """Components that a stack computes once and hands to `forward`, e.g. rotary angles."""
         return {}
 
     def flops(self, axes: Axes) -> Size:
-        """Floating point operations of one forward pass as torch counts them (2 per multiply-add)."""
+        """Floating point operations of one forward pass as torch counts them."""
         return 0
 
     def label(self, axes: Axes) -> Label:
@@ -263,7 +265,9 @@ def place(component: Component, inputs: Inputs, /, **given: object) -> Placed:
     for name, shape in placed.tensors.items():
         if not all(isinstance(size, int) for size in shape):
             first = next(iter(shapes))
-            raise ShapeError(first, "a known width", _main(shapes[first]), f"'{name}' depends on it")
+            raise ShapeError(
+                first, "a known width", _main(shapes[first]), f"'{name}' depends on it"
+            )
     return placed
 
 

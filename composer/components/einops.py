@@ -9,10 +9,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import Self
 
-from composer.shapes import Axes, Dim, Shape, ShapeError, Size, divide, show
+from composer.shapes import Axes, Dim, Shape, ShapeError, Size, divide
 
 from .component import Component, Inputs, Label, OptionError, Role
-from .options import Positive
 
 Group = tuple[str, ...]
 
@@ -26,7 +25,9 @@ class _Pattern(Component):
     signature: ClassVar[str] = "x[any] -> [any]"
     model_config = {**Component.model_config, "extra": "allow"}
 
-    pattern: str = Field(description="What becomes of the axes, e.g. '(b n) c -> b n c'.", max_length=200)
+    pattern: str = Field(
+        description="What becomes of the axes, e.g. '(b n) c -> b n c'.", max_length=200
+    )
 
     def sizes(self) -> dict[str, int]:
         """Sizes given for axes of the pattern.
@@ -36,7 +37,9 @@ class _Pattern(Component):
         named = set(re.findall(r"[A-Za-z_]\w*", self.pattern))
         for name, value in (self.model_extra or {}).items():
             if name not in named:
-                raise OptionError(name, f"unknown key '{name}': the pattern has no axis of that name")
+                raise OptionError(
+                    name, f"unknown key '{name}': the pattern has no axis of that name"
+                )
             if type(value) is not int or value < 1:
                 raise OptionError(name, f"axis '{name}' needs a whole number of at least 1")
         return dict(self.model_extra or {})
@@ -45,7 +48,9 @@ class _Pattern(Component):
         """The groups of each input, and those of the output."""
         left, arrow, right = self.pattern.partition("->")
         if not arrow or "->" in right:
-            raise OptionError("pattern", f"'{self.pattern}' has no single '->'", 'pattern: "a b -> b a"')
+            raise OptionError(
+                "pattern", f"'{self.pattern}' has no single '->'", 'pattern: "a b -> b a"'
+            )
         return [self._groups(side) for side in left.split(",")], self._groups(right)
 
     def _groups(self, side: str) -> list[Group]:
@@ -56,12 +61,21 @@ class _Pattern(Component):
                 f"'{text}' is not a list of axes",
                 "use names, numbers and one level of brackets",
             )
-        return [tuple(g[1:-1].split()) if g[0] == "(" else (g,) for g in re.findall(r"\([^)]*\)|\S+", text)]
+        return [
+            tuple(g[1:-1].split()) if g[0] == "(" else (g,)
+            for g in re.findall(r"\([^)]*\)|\S+", text)
+        ]
 
-    def measure(self, groups: list[Group], shape: Shape, port: str, index: int = 0) -> dict[str, Size]:
+    def measure(
+        self, groups: list[Group], shape: Shape, port: str, index: int = 0
+    ) -> dict[str, Size]:
         """The size of each axis on one side of the pattern."""
         if len(groups) != len(shape):
-            want = "[" + " ".join("(" + " ".join(g) + ")" if len(g) != 1 else g[0] for g in groups) + "]"
+            want = (
+                "["
+                + " ".join("(" + " ".join(g) + ")" if len(g) != 1 else g[0] for g in groups)
+                + "]"
+            )
             raise ShapeError(port, want, shape, index=index)
         known: dict[str, Size] = dict(self.sizes())
         found: dict[str, Size] = {}
@@ -81,13 +95,16 @@ class _Pattern(Component):
                 exact = rest // value  # a length only known later: einops checks it then
             if exact is None:
                 raise OptionError(
-                    "pattern", f"'{' '.join(group)}' cannot be {size}: it is not a multiple of {axis} = {value}"
-                )  # fmt: skip
+                    "pattern",
+                    f"'{' '.join(group)}' cannot be {size}: it is not a multiple of {axis} = {value}",
+                )
             rest = exact
         if len(free) > 1:
             raise OptionError(
-                "pattern", f"only one of {', '.join(free)} can be worked out from {size}", f"give {free[0]}: SIZE"
-            )  # fmt: skip
+                "pattern",
+                f"only one of {', '.join(free)} can be worked out from {size}",
+                f"give {free[0]}: SIZE",
+            )
         if not free and rest != 1:
             raise OptionError("pattern", f"'{' '.join(group)}' has another size than {size}")
         sizes = {axis: known[axis] for axis in group if axis in known}
@@ -111,7 +128,9 @@ class _Pattern(Component):
         (shape,) = inputs.values()
         sides, right = self.sides()
         if len(sides) != 1:
-            raise OptionError("pattern", f"{self.kind} takes one tensor, the pattern has {len(sides)}")
+            raise OptionError(
+                "pattern", f"{self.kind} takes one tensor, the pattern has {len(sides)}"
+            )
         sizes = self.measure(sides[0], shape, "x")  # type: ignore[arg-type]
         self.compare(sizes, right)
         return self, Axes({}), {"": self.build(right, {**self.sizes(), **sizes})}
@@ -139,7 +158,9 @@ class Rearrange(_Pattern):
     def compare(self, sizes: Mapping[str, Size], right: list[Group]) -> None:
         after = {axis for group in right for axis in group if not axis.isdigit()}
         if lost := sorted(set(sizes) - after):
-            raise OptionError("pattern", f"axis '{lost[0]}' disappears", "use reduce to sum or average it")
+            raise OptionError(
+                "pattern", f"axis '{lost[0]}' disappears", "use reduce to sum or average it"
+            )
 
 
 class Reduce(_Pattern):
@@ -165,9 +186,7 @@ class Repeat(_Pattern):
     """New axes, along which the values are repeated."""
 
     kind: Literal["repeat"] = "repeat"
-    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
-        {"pattern": "b t c -> b (t r) c", "r": 2},
-    )
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"pattern": "b t c -> b (t r) c", "r": 2},)
 
 
 class Einsum(_Pattern):
@@ -185,7 +204,9 @@ class Einsum(_Pattern):
         shapes: tuple[Shape, ...] = inputs["xs"]  # type: ignore[assignment]
         sides, right = self.sides()
         if len(sides) != len(shapes):
-            raise OptionError("pattern", f"the pattern has {len(sides)} tensors, 'from' names {len(shapes)}")
+            raise OptionError(
+                "pattern", f"the pattern has {len(sides)} tensors, 'from' names {len(shapes)}"
+            )
         sizes: dict[str, Size] = {}
         for index, (groups, shape) in enumerate(zip(sides, shapes, strict=True)):
             for axis, size in self.measure(groups, shape, "xs", index).items():

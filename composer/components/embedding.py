@@ -180,9 +180,10 @@ class Sinusoidal(Component):
     def complete(self, place: Mapping[str, Any]) -> Self:
         if isinstance(width := place["d_model"], int) and width % 2:
             raise OptionError(
-                "position", f"sinusoidal positions come in pairs, but d_model {width} is odd",
+                "position",
+                f"sinusoidal positions come in pairs, but d_model {width} is odd",
                 f"d_model: {width + 1}",
-            )  # fmt: skip
+            )
         return super().complete(place)
 
     def arguments(self, axes: Axes) -> dict[str, Any]:

@@ -39,7 +39,9 @@ class _FeedForward(Component):
     d_ff: Positive | None = Field(
         default=None, description="Width between the linear maps. Default: 4 * d_model."
     )
-    multiple_of: Positive = Field(default=1, description="d_ff is rounded up to a multiple of this.")
+    multiple_of: Positive = Field(
+        default=1, description="d_ff is rounded up to a multiple of this."
+    )
     bias: bool = Field(default=True, description="Whether the linear maps have a bias.")
     dropout: Probability = Field(default=0.0, description="Dropout after the activation.")
 

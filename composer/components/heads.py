@@ -124,4 +124,6 @@ class Classification(Component):
         return 2 * axes.batch * axes.d_model * axes.num_classes
 
     def label(self, axes: Axes) -> Label:
-        return Label(f"{self.pool.title()} Pool, Linear", f"{axes.d_model} → {axes.num_classes} classes")
+        return Label(
+            f"{self.pool.title()} Pool, Linear", f"{axes.d_model} → {axes.num_classes} classes"
+        )

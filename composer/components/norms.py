@@ -27,7 +27,7 @@ class LayerNorm(Component):
 
     def tensors(self, axes: Axes) -> Tensors:
         names = ("weight", "bias") if self.bias else ("weight",)
-        return {name: (axes.d_model,) for name in names}
+        return dict.fromkeys(names, (axes.d_model,))
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"normalized_shape": axes.d_model, "eps": self.eps, "bias": self.bias}

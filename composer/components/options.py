@@ -1,4 +1,4 @@
-"""The types that a component's options may have, and the arithmetic that sizes may be written in."""
+"""The types of a component's options, and the arithmetic that sizes may be written in."""
 
 from __future__ import annotations
 

@@ -15,14 +15,17 @@ from .options import Positive, PositiveNumber
 
 
 class Rope(Component):
-    """Rotary positions: queries and keys turned by their position (Su et al., 2021, arXiv:2104.09864)."""
+    """Queries and keys turned by their position (Su et al., 2021, arXiv:2104.09864)."""
 
     kind: Literal["rope"] = "rope"
     role: ClassVar[Role] = "position"
     slots: ClassVar[tuple[str, ...]] = ("attention_position",)
     signature: ClassVar[str] = "x[batch time d_model] -> [time head_dim], sine[time head_dim]"
     module: ClassVar[str] = "RotaryEmbedding"
-    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"head_dim": 8}, {"head_dim": 8, "theta": 1e6})
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"head_dim": 8},
+        {"head_dim": 8, "theta": 1e6},
+    )
 
     theta: PositiveNumber = Field(default=10_000.0, description="Base of the angles' frequencies.")
     head_dim: Positive | None = Field(

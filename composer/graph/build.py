@@ -26,6 +26,14 @@ def build_graph(spec: ModelSpec) -> Graph:
     shared = share(spec, placing.parts, problems)
     problems.raise_if_any()
     return Graph(
-        spec.name, spec.title, spec.description, spec.cite, shared.parts, placing.values,
-        shared.shares, shared.aliases, place(spec.initialization.component, {}), spec.tree.span.file,
-    )  # fmt: skip
+        spec.name,
+        spec.title,
+        spec.description,
+        spec.cite,
+        shared.parts,
+        placing.values,
+        shared.shares,
+        shared.aliases,
+        place(spec.initialization.component, {}),
+        spec.tree.span.file,
+    )

@@ -27,7 +27,9 @@ def resolve_connections(wires: Wires, problems: Problems) -> None:
 
 
 def _resolve_cross(cross: CrossSpec, wires: Wires, problems: Problems) -> None:
-    to = stack_called(cross.to, value_span(cross.tree, ("to",)), wires, problems, "the end of a cross")
+    to = stack_called(
+        cross.to, value_span(cross.tree, ("to",)), wires, problems, "the end of a cross"
+    )
     numbers = [] if to is None else _cross_layers(cross, to, problems)
     columns: list[list[State]] = []
     for index, source in enumerate(cross.sources):
@@ -54,31 +56,42 @@ def _cross_layers(cross: CrossSpec, to: StackSpec, problems: Problems) -> list[i
         for index, number in enumerate(cross.layers):
             if number >= to.num_layers:
                 problems.add(
-                    "G204", f"'{to.name}' has no layer {number}, only 0 to {to.num_layers - 1}",
-                    value_span(cross.tree, ("layers", index)), fix=f"layers: [{to.num_layers - 1}]",
-                )  # fmt: skip
+                    "G204",
+                    f"'{to.name}' has no layer {number}, only 0 to {to.num_layers - 1}",
+                    value_span(cross.tree, ("layers", index)),
+                    fix=f"layers: [{to.num_layers - 1}]",
+                )
         return sorted({n for n in cross.layers if n < to.num_layers})
     step = split_layers(cross.layers)
     if step is not None and step > to.num_layers:
         problems.add(
-            "G204", f"of the {to.num_layers} layers of '{to.name}', {cross.layers} is layer 0 alone",
-            value_span(cross.tree, ("layers",)), fix="layers: [0]",
-        )  # fmt: skip
+            "G204",
+            f"of the {to.num_layers} layers of '{to.name}', {cross.layers} is layer 0 alone",
+            value_span(cross.tree, ("layers",)),
+            fix="layers: [0]",
+        )
     return list(range(0, to.num_layers, step or 1))
 
 
 def _cross_states(
-    cross: CrossSpec, source: str, to: StackSpec, numbers: list[int], span: Span,
-    wires: Wires, problems: Problems,
-) -> list[State]:  # fmt: skip
+    cross: CrossSpec,
+    source: str,
+    to: StackSpec,
+    numbers: list[int],
+    span: Span,
+    wires: Wires,
+    problems: Problems,
+) -> list[State]:
     """The state that each of the reading layers reads from one source."""
     if cross.layers != "aligned" and cross.read == "last":
         states = states_of(source, span, wires, problems)
         if len(states) > 1:
             problems.add(
-                "G204", f"a cross reads one state, and '{source}' is {len(states)}", span,
-                fix=f"from: {source.split('.')[0]}, and layers: aligned or read: weighted",
-            )  # fmt: skip
+                "G204",
+                f"a cross reads one state, and '{source}' is {len(states)}",
+                span,
+                fix=f"from: {source.split('.', maxsplit=1)[0]}, and layers: aligned or read: weighted",
+            )
         return states * len(numbers) if len(states) == 1 else []
     what = "aligned reading" if cross.layers == "aligned" else "weighted reading"
     stack = stack_called(source, span, wires, problems, what)
@@ -86,18 +99,23 @@ def _cross_states(
         return []
     if cross.layers == "aligned" and cross.read == "weighted":
         problems.add(
-            "G204", "aligned layers read one state each, so there is nothing to weigh",
-            value_span(cross.tree, ("read",)), fix="leave out read, or layers",
-        )  # fmt: skip
+            "G204",
+            "aligned layers read one state each, so there is nothing to weigh",
+            value_span(cross.tree, ("read",)),
+            fix="leave out read, or layers",
+        )
         return []
     if cross.read == "weighted":
         return [State(stack.name, item="mix")] * len(numbers)
     if stack.num_layers != to.num_layers:
         problems.add(
-            "G204", f"aligned layers must be as many: '{stack.name}' has {stack.num_layers}, "
-            f"'{to.name}' has {to.num_layers}", value_span(cross.tree, ("layers",)),
-            notes=_written(stack, to), fix="layers: all",
-        )  # fmt: skip
+            "G204",
+            f"aligned layers must be as many: '{stack.name}' has {stack.num_layers}, "
+            f"'{to.name}' has {to.num_layers}",
+            value_span(cross.tree, ("layers",)),
+            notes=_written(stack, to),
+            fix="layers: all",
+        )
         return []
     return [State(stack.name, n) for n in numbers]
 
@@ -118,13 +136,18 @@ def _resolve_exchange(parallel: ParallelSpec, wires: Wires, problems: Problems) 
     if len({stack.num_layers for stack in members}) > 1:
         counts = ", ".join(f"'{s.name}' has {s.num_layers}" for s in members)
         problems.add(
-            "G207", f"stacks in step have equally many layers, but {counts}",
-            value_span(parallel.tree, ("stacks",)), _written(*members), "give them one num_layers",
-        )  # fmt: skip
+            "G207",
+            f"stacks in step have equally many layers, but {counts}",
+            value_span(parallel.tree, ("stacks",)),
+            _written(*members),
+            "give them one num_layers",
+        )
         return
     for index, name in enumerate(names):
         if name in wires.lockstep:
-            _report_in_step(name, value_span(parallel.tree, ("stacks", index)), parallel, wires, problems)
+            _report_in_step(
+                name, value_span(parallel.tree, ("stacks", index)), parallel, wires, problems
+            )
             return
     for reader in members:
         wires.lockstep[reader.name] = names
@@ -154,13 +177,17 @@ def _report_in_step(
     name: str, span: Span, parallel: ParallelSpec, wires: Wires, problems: Problems
 ) -> None:
     first = next(
-        c for c in wires.spec.connections
+        c
+        for c in wires.spec.connections
         if isinstance(c, ParallelSpec) and c.exchange and c is not parallel and name in c.stacks
-    )  # fmt: skip
+    )
     problems.add(
-        "G207", f"'{name}' runs in step with others already", span,
-        [Note("it does so here", value_span(first.tree, ("stacks",)))], "write all of them in one list",
-    )  # fmt: skip
+        "G207",
+        f"'{name}' runs in step with others already",
+        span,
+        [Note("it does so here", value_span(first.tree, ("stacks",)))],
+        "write all of them in one list",
+    )
 
 
 def _written(*stacks: StackSpec) -> list[Note]:

@@ -10,7 +10,14 @@ from composer.components.embedding import TokenEmbedding
 from composer.diagnostics import Note, Problems, Span
 from composer.language.document import Mapping as MappingTree
 from composer.language.document import Sequence, Tree, get, value_span
-from composer.language.spec import InputSpec, ModuleSpec, OutputSpec, ParallelSpec, StackSpec, Written
+from composer.language.spec import (
+    InputSpec,
+    ModuleSpec,
+    OutputSpec,
+    ParallelSpec,
+    StackSpec,
+    Written,
+)
 from composer.shapes import Shape, ShapeError, show
 
 from .graph import Input, Module, Node, Output, Part, Stack, State, Value
@@ -43,9 +50,16 @@ class Placing:
         return self.values.get(State(state.part)) if state.item == "mix" else None
 
     def put(
-        self, name: str, written: Written, inputs: Inputs, owner: str, span: Span,
-        sources: Mapping[str, tuple[State, ...]] | None = None, /, **given: object,
-    ) -> Node | None:  # fmt: skip
+        self,
+        name: str,
+        written: Written,
+        inputs: Inputs,
+        owner: str,
+        span: Span,
+        sources: Mapping[str, tuple[State, ...]] | None = None,
+        /,
+        **given: object,
+    ) -> Node | None:
         """A component in its place, or None with the reason as a problem.
 
         `owner` is the part that it belongs to; `sources` are the states at its ports.
@@ -78,7 +92,9 @@ class Placing:
             self.problems.add("S201", text, span)
             return
         state = states[error.index]
-        port = f" as '{error.port}'" if len(sources) > 1 and error.port != next(iter(sources)) else ""
+        port = (
+            f" as '{error.port}'" if len(sources) > 1 and error.port != next(iter(sources)) else ""
+        )
         ends = [states[0], state] if error.index else [state]
         notes = []
         for end in dict.fromkeys(ends):
@@ -86,9 +102,12 @@ class Placing:
             made = show(error.got if value is None else value.shape)
             notes.append(Note(f"'{said(end)}' makes {made}", self.wires.span_of(end.part)))
         self.problems.add(
-            "S201", f"'{owner}' wants {error.want}{port}, but '{said(state)}' is {show(error.got)}{why}",
-            self.wires.places.get((owner, state.part), span), notes, self._shape_fix(error, states),
-        )  # fmt: skip
+            "S201",
+            f"'{owner}' wants {error.want}{port}, but '{said(state)}' is {show(error.got)}{why}",
+            self.wires.places.get((owner, state.part), span),
+            notes,
+            self._shape_fix(error, states),
+        )
 
     def _shape_fix(self, error: ShapeError, states: tuple[State, ...]) -> str:
         """What to write instead: another source, or a module between."""
@@ -96,9 +115,13 @@ class Placing:
         if state.part in self.ids:
             return IDS_FIX
         want = first.shape if error.index and first is not None else ()
-        differ = [i for i, sizes in enumerate(zip(want, error.got, strict=False)) if sizes[0] != sizes[1]]
+        differ = [
+            i for i, sizes in enumerate(zip(want, error.got, strict=False)) if sizes[0] != sizes[1]
+        ]
         if len(want) == len(error.got) == _SEQUENCE and differ == [2] and isinstance(want[2], int):
-            return f"put a module between: {{kind: project, from: {said(state)}, d_model: {want[2]}}}"
+            return (
+                f"put a module between: {{kind: project, from: {said(state)}, d_model: {want[2]}}}"
+            )
         if len(want) == len(error.got) == _SEQUENCE and differ == [1]:
             return "let both have one length, or join them: {kind: concat, axis: time}"
         return f"read something that makes {error.want}"
@@ -132,7 +155,7 @@ def _places(tree: Tree | None) -> set[Span]:
 
 def infer(wires: Wires, problems: Problems) -> Placing:
     """All parts in their places; where one is wrong, those that read it are left out."""
-    from .stacks import stack_of  # noqa: PLC0415 - the two build each other
+    from .stacks import stack_of
 
     placing = Placing(wires, problems)
     for name in wires.order:
@@ -198,9 +221,13 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
 
 
 def _mask_after(
-    name: str, spec: ModuleSpec | ParallelSpec, component: Component,
-    inputs: Mapping[str, list[Value]], shape: Shape, placing: Placing,
-) -> str | None:  # fmt: skip
+    name: str,
+    spec: ModuleSpec | ParallelSpec,
+    component: Component,
+    inputs: Mapping[str, list[Value]],
+    shape: Shape,
+    placing: Placing,
+) -> str | None:
     """The name of the padding mask that a module's result has."""
     main = next(iter(inputs.values()))
     masked = [value for value in main if value.mask is not None]
@@ -222,7 +249,7 @@ def _mask_after(
         kind, read = component.kind, ", ".join(spec.stacks)
         fix = f"merge them in a module: {{kind: {kind}, from: [{read}], mask: drop}}"
     span = value_span(spec.tree, ("stacks" if isinstance(spec, ParallelSpec) else "from",))
-    placing.problems.add("G208", f"'{name}' loses track of padding: {why}", span, fix=fix)
+    placing.problems.add("G209", f"'{name}' loses track of padding: {why}", span, fix=fix)
     return None
 
 
@@ -242,9 +269,15 @@ def _check_ids(
             return False
         elif port == "tokens" and len(ids) < len(states):
             value = placing.value(states[0])
-            shape = "" if value is None else f", but '{said(states[0])}' is numbers of {show(value.shape)}"
+            shape = (
+                ""
+                if value is None
+                else f", but '{said(states[0])}' is numbers of {show(value.shape)}"
+            )
             span = placing.wires.places.get((name, states[0].part), placing.wires.span_of(name))
-            placing.problems.add("S201", f"'{name}' wants token ids{shape}", span, fix="read an input of kind tokens")
+            placing.problems.add(
+                "S201", f"'{name}' wants token ids{shape}", span, fix="read an input of kind tokens"
+            )
             return False
     return True
 
@@ -253,15 +286,15 @@ def report_ids(reader: str, state: State, placing: Placing) -> None:
     """Adds the problem that a part computes with token ids."""
     wires = placing.wires
     placing.problems.add(
-        "S201", f"'{reader}' wants numbers, but '{said(state)}' is token ids",
+        "S201",
+        f"'{reader}' wants numbers, but '{said(state)}' is token ids",
         wires.places.get((reader, state.part), wires.span_of(reader)),
-        [Note(f"'{said(state)}' is written here", wires.span_of(state.part))], IDS_FIX,
-    )  # fmt: skip
+        [Note(f"'{said(state)}' is written here", wires.span_of(state.part))],
+        IDS_FIX,
+    )
 
 
-def _sees_after(
-    component: Component, inputs: Mapping[str, list[Value]], shape: Shape
-) -> Sees:
+def _sees_after(component: Component, inputs: Mapping[str, list[Value]], shape: Shape) -> Sees:
     """What a module's result depends on."""
     sees: Sees = {}
     for index, found in enumerate(inputs.values()):
@@ -290,7 +323,9 @@ def _output(spec: OutputSpec, placing: Placing) -> Output | None:
     if value is None:
         return None
     if spec.head is None:
-        return Output(spec.name, states[0], None, value, spec.span, states if len(states) > 1 else ())
+        return Output(
+            spec.name, states[0], None, value, spec.span, states if len(states) > 1 else ()
+        )
     if states[0].part not in placing.parts:
         return None  # reported where it is made
     if states[0].part in placing.ids:
@@ -300,11 +335,17 @@ def _output(spec: OutputSpec, placing: Placing) -> Output | None:
     vocab = _vocab_size(states[0], placing)
     given = {} if vocab is None else {"vocab_size": vocab}
     component = spec.head.component
-    if "vocab_size" in type(component).model_fields and vocab is None and getattr(component, "vocab_size") is None:  # noqa: B009
+    if (
+        "vocab_size" in type(component).model_fields
+        and vocab is None
+        and getattr(component, "vocab_size", None) is None
+    ):
         placing.problems.add(
-            "C104", f"the head of '{spec.name}' needs 'vocab_size', for '{states[0].part}' reads no tokens", span,
+            "C104",
+            f"the head of '{spec.name}' needs 'vocab_size', for '{states[0].part}' reads no tokens",
+            span,
             fix=f"head: {{kind: {component.kind}, vocab_size: 32_000}}",
-        )  # fmt: skip
+        )
         return None
     node = placing.put(
         spec.name, spec.head, {"x": value.shape}, spec.name, span, {"x": states}, **given
@@ -332,7 +373,9 @@ def _vocab_size(state: State, placing: Placing) -> int | None:
     return None
 
 
-def placed_norm(norm: Written, name: str, shape: Shape, owner: str, placing: Placing) -> Node | None:
+def placed_norm(
+    norm: Written, name: str, shape: Shape, owner: str, placing: Placing
+) -> Node | None:
     """A norm over the width of `shape`."""
     return placing.put(name, norm, {"x": shape}, owner, norm.tree.span)
 

@@ -70,19 +70,25 @@ def _report_circle(edges: list[tuple[str, str]], wires: Wires, problems: Problem
     way = min(ways, key=len)
     start = min(range(len(way)), key=lambda i: position[way[i]])
     circle = [*way[start:], *way[:start], way[start]]
-    notes = [_note(read, reader, (read, reader) in edges, wires) for read, reader in pairwise(circle)]
+    notes = [
+        _note(read, reader, (read, reader) in edges, wires) for read, reader in pairwise(circle)
+    ]
     problems.add(
-        "G203", f"these parts read each other in a circle: {' -> '.join(circle)}",
-        wires.span_of(circle[0]), notes, "let one of them read something else",
-    )  # fmt: skip
+        "G203",
+        f"these parts read each other in a circle: {' -> '.join(circle)}",
+        wires.span_of(circle[0]),
+        notes,
+        "let one of them read something else",
+    )
 
 
-def _note(read: str, reader: str, reads: bool, wires: Wires) -> Note:  # noqa: FBT001 - a fact
+def _note(read: str, reader: str, reads: bool, wires: Wires) -> Note:
     if reads:
         place = wires.places.get((reader, read), wires.span_of(reader))
         return Note(f"'{reader}' reads '{read}'", place)
     connection = next(
-        c for c in wires.spec.connections
+        c
+        for c in wires.spec.connections
         if isinstance(c, ParallelSpec) and c.exchange and {read, reader} <= set(c.stacks)
-    )  # fmt: skip
+    )
     return Note(f"'{read}' and '{reader}' run in step", value_span(connection.tree, ("stacks",)))

@@ -96,6 +96,8 @@ def _too_many(
 ) -> None:
     who = f"the head of '{name}'" if isinstance(part, OutputSpec) else f"'{name}'"
     problems.add(
-        "G201", f"{who} reads one state, and '{ref}' is {count}", span,
+        "G201",
+        f"{who} reads one state, and '{ref}' is {count}",
+        span,
         fix=f"{ref.replace('*', '0')}, or a module that joins them: {{kind: mean, from: {ref}}}",
-    )  # fmt: skip
+    )

@@ -44,9 +44,12 @@ def share(spec: ModelSpec, parts: Mapping[str, Part], problems: Problems) -> Sha
 
 
 def _within(
-    spec: SharedSpec, parts: dict[str, Part], tensors: TensorNames,
-    links: list[tuple[str, str]], problems: Problems,
-) -> Share | None:  # fmt: skip
+    spec: SharedSpec,
+    parts: dict[str, Part],
+    tensors: TensorNames,
+    links: list[tuple[str, str]],
+    problems: Problems,
+) -> Share | None:
     """The layers of one stack, or a part of each, in sets that are one."""
     span = value_span(spec.tree, ("within",))
     assert spec.within is not None
@@ -60,9 +63,11 @@ def _within(
     if count % every:
         sizes = [n for n in range(2, count) if count % n == 0]
         problems.add(
-            "G205", f"the {count} layers of '{stack.name}' do not divide into sets of {every}",
-            value_span(spec.tree, ("every",)), fix="every: " + " or ".join([*map(str, sizes), "all"]),
-        )  # fmt: skip
+            "G205",
+            f"the {count} layers of '{stack.name}' do not divide into sets of {every}",
+            value_span(spec.tree, ("every",)),
+            fix="every: " + " or ".join([*map(str, sizes), "all"]),
+        )
         return None
     if every == 1:
         problems.add(
@@ -79,10 +84,12 @@ def _within(
             stack.layers[i].kind is not stack.layers[owner].kind for i, owner in enumerate(owners)
         ):
             problems.add(
-                "G205", f"layers of '{stack.name}' differ, so they cannot be one", span,
+                "G205",
+                f"layers of '{stack.name}' differ, so they cannot be one",
+                span,
                 [Note(f"'{stack.name}' is written here", stack.span)],
                 f"share a part that they have in common: {{within: {stack.name}.layers.*.feed_forward, every: ...}}",
-            )  # fmt: skip
+            )
             return None
         parts[stack.name] = replace(stack, layer_sets=tuple(owners))
     else:
@@ -100,7 +107,7 @@ def _within(
 def _no_layers(path: str, parts: Mapping[str, Part], span: Span, problems: Problems) -> None:
     """A path that names the layers of no stack."""
     stacks = [name for name, part in parts.items() if isinstance(part, Stack)]
-    name = path.split(".")[0]
+    name = path.split(".", maxsplit=1)[0]
     if name not in parts:
         fix = guess(name, stacks) or f"stacks: {', '.join(stacks)}"
         problems.add("G201", f"nothing is called '{name}'", span, fix=fix)
@@ -110,9 +117,12 @@ def _no_layers(path: str, parts: Mapping[str, Part], span: Span, problems: Probl
 
 
 def _between(
-    spec: SharedSpec, parts: Mapping[str, Part], tensors: TensorNames,
-    links: list[tuple[str, str]], problems: Problems,
-) -> Share | None:  # fmt: skip
+    spec: SharedSpec,
+    parts: Mapping[str, Part],
+    tensors: TensorNames,
+    links: list[tuple[str, str]],
+    problems: Problems,
+) -> Share | None:
     """Several paths that are one, their layers one by one."""
     lists: list[list[str]] = []
     found = len(problems)
@@ -138,9 +148,11 @@ def _between(
         if len(column) != len(lists[0]):
             counts = (f"'{spec.paths[i]}' is {len(lists[i])}" for i in (0, index))
             problems.add(
-                "G205", f"only as many parts can be shared one by one: {', '.join(counts)}", span,
+                "G205",
+                f"only as many parts can be shared one by one: {', '.join(counts)}",
+                span,
                 fix="share stacks of equally many layers",
-            )  # fmt: skip
+            )
             return None
         for first, other in zip(lists[0], column, strict=True):
             if not _link((first, other), tensors, links, span, problems, strict=not whole):
@@ -157,9 +169,14 @@ def _expand(path: str, part: Part) -> list[str] | None:
 
 
 def _link(
-    pair: tuple[str, str], tensors: TensorNames, links: list[tuple[str, str]], span: Span,
-    problems: Problems, *, strict: bool,
-) -> bool:  # fmt: skip
+    pair: tuple[str, str],
+    tensors: TensorNames,
+    links: list[tuple[str, str]],
+    span: Span,
+    problems: Problems,
+    *,
+    strict: bool,
+) -> bool:
     """Links the tensors below two prefixes that have the same names below them."""
     first, other = (tensors.below(prefix) for prefix in pair)
     common = [suffix for suffix in first if suffix in other]
@@ -167,9 +184,12 @@ def _link(
     for suffix in common:
         if first[suffix] != other[suffix]:
             problems.add(
-                "G205", f"'{pair[1]}{suffix}' is {show(other[suffix])}, but '{pair[0]}{suffix}' is "
-                f"{show(first[suffix])}", span, fix="only what has one shape can be one",
-            )  # fmt: skip
+                "G205",
+                f"'{pair[1]}{suffix}' is {show(other[suffix])}, but '{pair[0]}{suffix}' is "
+                f"{show(first[suffix])}",
+                span,
+                fix="only what has one shape can be one",
+            )
             return False
     matrices = [suffix for suffix in common if suffix.endswith("weight")]
     if not common or (
@@ -177,9 +197,11 @@ def _link(
     ):
         missing = f": only one has {', '.join(s.lstrip('.') for s in alone[:3])}" if alone else ""
         problems.add(
-            "G205", f"'{pair[0]}' and '{pair[1]}' are unlike{missing}", span,
+            "G205",
+            f"'{pair[0]}' and '{pair[1]}' are unlike{missing}",
+            span,
             fix="name parts that have the same inside",
-        )  # fmt: skip
+        )
         return False
     links += [(pair[0] + suffix, pair[1] + suffix) for suffix in common]
     return True
@@ -187,7 +209,7 @@ def _link(
 
 def _nothing(path: str, part: Part, tensors: TensorNames, span: Span, problems: Problems) -> None:
     """A path at which there are no parameters."""
-    name = path.split(".")[0]
+    name = path.split(".", maxsplit=1)[0]
     number = re.match(r"\w+\.layers\.(\d+)", path)
     if number is not None and isinstance(part, Stack) and int(number[1]) >= len(part.layers):
         last = len(part.layers) - 1

@@ -59,9 +59,11 @@ def _end(
 
 
 def _pairs(
-    skip: SkipSpec, first: tuple[StackSpec, int | None], last: tuple[StackSpec, int | None],
+    skip: SkipSpec,
+    first: tuple[StackSpec, int | None],
+    last: tuple[StackSpec, int | None],
     problems: Problems,
-) -> Iterator[Pair]:  # fmt: skip
+) -> Iterator[Pair]:
     """Which layer reaches which; nothing, with the reason as a problem, where that is not clear."""
     (source, start), (to, stop) = first, last
     if start is not None and stop is not None and skip.pairs is None:
@@ -72,15 +74,20 @@ def _pairs(
     elif start is not None or stop is not None:
         key, stack = ("to", to) if stop is None else ("from", source)
         problems.add(
-            "G206", f"a layer is named at one end only, and '{stack.name}' is a whole stack",
-            value_span(skip.tree, (key,)), fix=f"{key}: {stack.name}.layers.{stack.num_layers - 1}",
-        )  # fmt: skip
+            "G206",
+            f"a layer is named at one end only, and '{stack.name}' is a whole stack",
+            value_span(skip.tree, (key,)),
+            fix=f"{key}: {stack.name}.layers.{stack.num_layers - 1}",
+        )
     elif isinstance(skip.pairs, tuple):
         for index, (begin, end) in enumerate(skip.pairs):
             yield begin, end, value_span(skip.tree, ("pairs", index))
     elif skip.pairs is None:
         problems.add(
-            "G206", "a skip between stacks needs pairs of layers", skip.tree.span, fix=f"add {_some(source, to)}"
+            "G206",
+            "a skip between stacks needs pairs of layers",
+            skip.tree.span,
+            fix=f"add {_some(source, to)}",
         )
     else:
         yield from _regular(skip.pairs, source, to, value_span(skip.tree, ("pairs",)), problems)
@@ -90,7 +97,11 @@ def _some(source: StackSpec, to: StackSpec) -> str:
     """Pairs that fit."""
     if source.name == to.name:
         return f"pairs: [[0, {max(2, to.num_layers - 1)}]]"
-    return "pairs: mirror" if source.num_layers == to.num_layers else f"pairs: [[0, {to.num_layers - 1}]]"
+    return (
+        "pairs: mirror"
+        if source.num_layers == to.num_layers
+        else f"pairs: [[0, {to.num_layers - 1}]]"
+    )
 
 
 def _regular(
@@ -107,14 +118,23 @@ def _regular(
     if count != to.num_layers:
         why = f"'{source.name}' has {count} layers, '{to.name}' has {to.num_layers}"
     elif not made:
-        why = "a layer cannot skip to itself" if pairs == "aligned" else f"{count} layers are too few"
+        why = (
+            "a layer cannot skip to itself" if pairs == "aligned" else f"{count} layers are too few"
+        )
     if not why:
         return made
     problems.add(
-        "G206", f"{pairs} pairs do not fit: {why}", span,
-        notes=[Note(f"'{s.name}' is written here", s.span) for s in ([source] if same else [source, to])],
-        fix=f"name them: pairs: [[0, {to.num_layers - 1}]]" if not same or count > 2 else "remove it",  # noqa: PLR2004
-    )  # fmt: skip
+        "G206",
+        f"{pairs} pairs do not fit: {why}",
+        span,
+        notes=[
+            Note(f"'{s.name}' is written here", s.span)
+            for s in ([source] if same else [source, to])
+        ],
+        fix=f"name them: pairs: [[0, {to.num_layers - 1}]]"
+        if not same or count > 2  # noqa: PLR2004
+        else "remove it",
+    )
     return []
 
 

@@ -62,10 +62,22 @@ def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:
     sees = _sees(spec, value, builder, causal=causal, guarded=guarded)
     _weights_values(spec.name, layers, placing)
     return Stack(
-        spec.name, spec.role, source, spec.d_model, causal, embed, layers, final,
-        tuple(builder.memories.values()), tuple(range(len(layers))), Value(shape, value.mask, sees),
-        spec.span, placing.wires.lockstep.get(spec.name, ()), spec.layer_types, result_read,
-    )  # fmt: skip
+        spec.name,
+        spec.role,
+        source,
+        spec.d_model,
+        causal,
+        embed,
+        layers,
+        final,
+        tuple(builder.memories.values()),
+        tuple(range(len(layers))),
+        Value(shape, value.mask, sees),
+        spec.span,
+        placing.wires.lockstep.get(spec.name, ()),
+        spec.layer_types,
+        result_read,
+    )
 
 
 def _embedded(
@@ -88,12 +100,16 @@ def _embedded(
         return None, states
     if isinstance(spec.embed.component, TokenEmbedding):
         placing.problems.add(
-            "C115", f"'{spec.name}' embeds tokens, but '{said(source)}' is vectors already", spec.embed.tree.span,
+            "C115",
+            f"'{spec.name}' embeds tokens, but '{said(source)}' is vectors already",
+            spec.embed.tree.span,
             fix="leave out vocab_size, d_model and scale",
-        )  # fmt: skip
+        )
         return None, states
     given = {"d_model": spec.d_model, "dropout": spec.dropout}
-    node = placing.put("embed", spec.embed, {"x": value.shape}, spec.name, spec.embed.tree.span, **given)
+    node = placing.put(
+        "embed", spec.embed, {"x": value.shape}, spec.name, spec.embed.tree.span, **given
+    )
     return node, states
 
 
@@ -112,22 +128,32 @@ def _token_embedding(
     assert isinstance(component, TokenEmbedding)
     if component.d_model not in {None, spec.d_model}:
         placing.problems.add(
-            "C115", f"'{spec.name}' has d_model {spec.d_model}, but its embed has {component.d_model}",
-            value_span(tree, ("d_model",)), fix="leave out the d_model of embed",
-        )  # fmt: skip
+            "C115",
+            f"'{spec.name}' has d_model {spec.d_model}, but its embed has {component.d_model}",
+            value_span(tree, ("d_model",)),
+            fix="leave out the d_model of embed",
+        )
         return None
     if component.vocab_size is not None and component.vocab_size < tokens.vocab_size:
         placing.problems.add(
-            "C115", f"'{source.part}' has {tokens.vocab_size} different tokens, "
+            "C115",
+            f"'{source.part}' has {tokens.vocab_size} different tokens, "
             f"but the embed of '{spec.name}' has {component.vocab_size}",
-            value_span(tree, ("vocab_size",)), fix="leave out the vocab_size of embed",
-        )  # fmt: skip
+            value_span(tree, ("vocab_size",)),
+            fix="leave out the vocab_size of embed",
+        )
         return None
     return placing.put(
-        "embed", Written(component, tree), {"tokens": value.shape}, spec.name, tree.span,
+        "embed",
+        Written(component, tree),
+        {"tokens": value.shape},
+        spec.name,
+        tree.span,
         {"tokens": (source,)},
-        d_model=spec.d_model, dropout=spec.dropout, vocab_size=tokens.vocab_size,
-    )  # fmt: skip
+        d_model=spec.d_model,
+        dropout=spec.dropout,
+        vocab_size=tokens.vocab_size,
+    )
 
 
 def _report_width(spec: StackSpec, source: State, value: Value, placing: Placing) -> None:
@@ -136,15 +162,15 @@ def _report_width(spec: StackSpec, source: State, value: Value, placing: Placing
     if len(value.shape) == 3:  # noqa: PLR2004 - batch, time, width
         fix = f"put a module between: {{kind: project, from: {said(source)}, d_model: {spec.d_model}}}"
     placing.problems.add(
-        "S201", f"'{spec.name}' wants {wanted}, but '{said(source)}' is {show(value.shape)}",
+        "S201",
+        f"'{spec.name}' wants {wanted}, but '{said(source)}' is {show(value.shape)}",
         value_span(spec.tree, ("from",)),
-        [Note(f"'{said(source)}' makes {show(value.shape)}", placing.wires.span_of(source.part))], fix,
-    )  # fmt: skip
+        [Note(f"'{said(source)}' makes {show(value.shape)}", placing.wires.span_of(source.part))],
+        fix,
+    )
 
 
-def _sees(
-    spec: StackSpec, value: Value, builder: _Builder, *, causal: bool, guarded: bool
-) -> Sees:
+def _sees(spec: StackSpec, value: Value, builder: _Builder, *, causal: bool, guarded: bool) -> Sees:
     """What the states depend on; a `guarded` stack must not be shown what its input hides."""
     sees: Sees = {}
     merge_sees(sees, value.sees if causal else see_all(value.sees))
@@ -190,11 +216,19 @@ def _sees_future(spec: StackSpec) -> bool:
 
 
 def _report_leak(
-    spec: StackSpec, connection: Connection, state: State, name: str, placing: Placing, *, hidden: bool
+    spec: StackSpec,
+    connection: Connection,
+    state: State,
+    name: str,
+    placing: Placing,
+    *,
+    hidden: bool,
 ) -> None:
     """A causal stack that is shown what it must not see; `hidden` if what it reads does not see it."""
     part = state.part
-    own_role = f"make '{spec.name}' an encoder" if spec.role == "decoder" else "leave out its causal"
+    own_role = (
+        f"make '{spec.name}' an encoder" if spec.role == "decoder" else "leave out its causal"
+    )
     fixes = ["let them read different inputs", own_role]
     causal = not isinstance(connection, SkipSpec)
     if hidden and causal:
@@ -203,9 +237,12 @@ def _report_leak(
         fixes.insert(1, f"make '{part}' a decoder" + (", read with causal: true" if causal else ""))
     span = placing.wires.places.get((spec.name, part), connection.tree.span)
     placing.problems.add(
-        "G208", f"'{spec.name}' is causal over '{name}' but reads '{part}', which shows it all of '{name}'",
-        span, [Note(f"'{part}' is written here", placing.wires.span_of(part))], ", or ".join(fixes),
-    )  # fmt: skip
+        "G208",
+        f"'{spec.name}' is causal over '{name}' but reads '{part}', which shows it all of '{name}'",
+        span,
+        [Note(f"'{part}' is written here", placing.wires.span_of(part))],
+        ", or ".join(fixes),
+    )
 
 
 def _weights_values(name: str, layers: tuple[Layer, ...], placing: Placing) -> None:
@@ -277,9 +314,11 @@ class _Builder:
             span = key_span(self.spec.tree, ("cross_attention",))
         if span is not None and not self.crosses:
             self.placing.problems.add(
-                "G204", f"'{self.owner}' has a cross_attention, but no connection says what it reads", span,
+                "G204",
+                f"'{self.owner}' has a cross_attention, but no connection says what it reads",
+                span,
                 fix=f"connections: [{{cross: {{from: ..., to: {self.owner}}}}}]",
-            )  # fmt: skip
+            )
 
     def _reads(
         self, crosses: tuple[int, ...], skips: tuple[tuple[int, str], ...], number: int
@@ -315,10 +354,12 @@ class _Builder:
         if layer.cross_attention is None:
             heads = next(n for n in (8, 4, 3, 2, 1) if self.spec.d_model % n == 0)
             self.placing.problems.add(
-                "C104", f"'{self.owner}' is to attend, but nothing says its number of heads", self.spec.span,
+                "C104",
+                f"'{self.owner}' is to attend, but nothing says its number of heads",
+                self.spec.span,
                 [Note("the connection is written here", unit.spec.tree.span)],
                 f"add cross_attention: {{num_heads: {heads}}}",
-            )  # fmt: skip
+            )
             yield None
             return
         combine = unit.spec.combine if isinstance(unit.spec, CrossSpec) else "serial"
@@ -375,17 +416,26 @@ class _Builder:
             tree = MappingTree({**tree.entries, "causal": written}, tree.span) if written else tree
         shapes = {"x": self.shape, "memory": value.shape}
         node = self.placing.put(
-            name, Written(component, tree), shapes, self.owner, connection.span,
-            {"memory": unit.layers[min(unit.layers)]}, source=value.shape[1], time=self.shape[1],
-        )  # fmt: skip
+            name,
+            Written(component, tree),
+            shapes,
+            self.owner,
+            connection.span,
+            {"memory": unit.layers[min(unit.layers)]},
+            source=value.shape[1],
+            time=self.shape[1],
+        )
         return None if node is None else Body(node, (argument,))
 
     def _causal_told(self, value: Value, unit: CrossUnit) -> bool:
         """Whether the first of stacks in step has told that lengths differ, which is so both ways."""
         names = unit.spec.stacks if isinstance(unit.spec, ParallelSpec) else ()
         differ = len(value.shape) > 1 and value.shape[1] != self.shape[1]
-        return differ and bool(names) and self.placing.wires.order.index(self.owner) > min(
-            self.placing.wires.order.index(name) for name in names
+        return (
+            differ
+            and bool(names)
+            and self.placing.wires.order.index(self.owner)
+            > min(self.placing.wires.order.index(name) for name in names)
         )
 
     def _flat(self, index: int, values: list[Value]) -> Value:
@@ -423,7 +473,9 @@ class _Builder:
             assert isinstance(spec, StackSpec)
             written = Written(Weighted(), unit.spec.tree)
             shapes = (value.shape,) * spec.num_layers
-            node = self.placing.put(argument, written, {"xs": shapes}, self.owner, unit.spec.tree.span)
+            node = self.placing.put(
+                argument, written, {"xs": shapes}, self.owner, unit.spec.tree.span
+            )
             states = tuple(State(source, n) for n in range(spec.num_layers))
             self.memories[argument] = Memory(argument, states, node, (), value)
 
@@ -439,10 +491,12 @@ class _Builder:
         kind = {"parallel": "sum", "gated": "gated", "hierarchical": "hierarchical"}[combine]
         node = self._combine(f"cross_attention_{combine}", kind, len(bodies), unit.spec.tree.span)
         branch = self._branch("cross_attention", tuple(bodies), layer, unit)
-        return None if branch is None or node is None else replace(branch, combine=node, parallel=True)
+        return (
+            None if branch is None or node is None else replace(branch, combine=node, parallel=True)
+        )
 
     def _combine(self, name: str, kind: str, count: int, span: Span) -> Node | None:
-        from composer.components.component import component_class  # noqa: PLC0415
+        from composer.components.component import component_class
 
         cls = component_class(kind)
         assert cls is not None
@@ -458,9 +512,13 @@ class _Builder:
     # Branches
 
     def _kind(
-        self, type_: str, crosses: tuple[int, ...], skips: tuple[tuple[int, str], ...],
-        weights: tuple[str, ...], number: int,
-    ) -> LayerKind | None:  # fmt: skip
+        self,
+        type_: str,
+        crosses: tuple[int, ...],
+        skips: tuple[tuple[int, str], ...],
+        weights: tuple[str, ...],
+        number: int,
+    ) -> LayerKind | None:
         layer = self.spec.types[type_]
         made_skips = [self._skip(index, number) for index, _ in skips]
         branches: list[Branch | None] = []
@@ -490,9 +548,12 @@ class _Builder:
             for node in branch.nodes():
                 if node.name in seen:
                     self.placing.problems.add(
-                        "C108", f"'{node.name}' names two things in a layer of '{self.owner}': {seen[node.name]} "
-                        f"and a part of '{branch.name}'", branch.bodies[0].node.span, fix="choose another name",
-                    )  # fmt: skip
+                        "C108",
+                        f"'{node.name}' names two things in a layer of '{self.owner}': {seen[node.name]} "
+                        f"and a part of '{branch.name}'",
+                        branch.bodies[0].node.span,
+                        fix="choose another name",
+                    )
                     return False
                 seen[node.name] = f"a part of '{branch.name}'"
         return True
@@ -506,9 +567,11 @@ class _Builder:
         ]
         place = self.placing.wires.weight_places.get((self.owner, name), self.spec.span)
         self.placing.problems.add(
-            "G201", f"the layers of '{self.owner}' have no attention '{name}'", place,
+            "G201",
+            f"the layers of '{self.owner}' have no attention '{name}'",
+            place,
             fix=guess(name, names) or (f"attentions: {', '.join(names)}" if names else None),
-        )  # fmt: skip
+        )
 
     def _plain(self, spec: BranchSpec, layer: LayerSpec) -> Branch | None:
         body = self._body(spec)
@@ -519,9 +582,13 @@ class _Builder:
     def _body(self, spec: BranchSpec) -> Body | None:
         assert spec.made is not None
         node = self.placing.put(
-            spec.name, spec.made, {"x": self.shape}, self.owner, spec.span,
+            spec.name,
+            spec.made,
+            {"x": self.shape},
+            self.owner,
+            spec.span,
             causal=self.spec.role == "decoder",
-        )  # fmt: skip
+        )
         return None if node is None else Body(node)
 
     def _parallel(self, spec: BranchSpec, layer: LayerSpec) -> Branch | None:
@@ -536,7 +603,9 @@ class _Builder:
             bodies.append(body)
         assert spec.combine is not None
         shapes = (self.shape,) * len(bodies)
-        node = self._put_combine(f"{spec.name}_{spec.combine.component.kind}", spec.combine, shapes, spec.span)
+        node = self._put_combine(
+            f"{spec.name}_{spec.combine.component.kind}", spec.combine, shapes, spec.span
+        )
         made = [body for body in bodies if body is not None]
         if node is None or len(made) < len(bodies):
             return None
@@ -566,9 +635,20 @@ class _Builder:
                     wiring.norm, f"{name}_post_norm", self.shape, self.owner, self.placing
                 )
         if wiring.gate is not None:
-            gate = self.placing.put(f"{name}_gate", wiring.gate, {"x": self.shape}, self.owner, span)
+            gate = self.placing.put(
+                f"{name}_gate", wiring.gate, {"x": self.shape}, self.owner, span
+            )
         return Branch(
-            name, bodies, wiring.placement, norm, post, None, wiring.scale, gate, dropout, wiring.residual
+            name,
+            bodies,
+            wiring.placement,
+            norm,
+            post,
+            None,
+            wiring.scale,
+            gate,
+            dropout,
+            wiring.residual,
         )
 
     # Skips
@@ -581,7 +661,9 @@ class _Builder:
         state = unit.layers[number]
         name, span = self._skip_name(index), unit.spec.tree.span
         value = self.placing.value(state)
-        shape = self.shape if state.part == self.spec.name else None if value is None else value.shape
+        shape = (
+            self.shape if state.part == self.spec.name else None if value is None else value.shape
+        )
         if shape is None:
             return None
         resample = shape[1] != self.shape[1]

@@ -26,9 +26,11 @@ def check_used(wires: Wires, problems: Problems) -> None:
             continue  # or it is only read by what leads nowhere itself
         why = "only stacks in step with it read it" if readers - {name} else "nothing reads it"
         problems.add(
-            "G202", f"'{name}' leads to no output: {why}", wires.span_of(name),
+            "G202",
+            f"'{name}' leads to no output: {why}",
+            wires.span_of(name),
             fix=f"remove it, or add an output that reads it: {{from: {name}}}",
-        )  # fmt: skip
+        )
 
 
 def check_layers_used(wires: Wires, problems: Problems) -> None:
@@ -58,11 +60,15 @@ def _check_top(stack: StackSpec, top: int, wires: Wires, problems: Problems) -> 
         if own(stack.tree, "num_layers", wires.spec.tree) is None:
             span = stack.span
         problems.add(
-            "G202", f"{rest} of '{stack.name}' {verb} to no output: only its states up to layer {top} are read",
-            span, fix=f"num_layers: {top + 1}",
-        )  # fmt: skip
+            "G202",
+            f"{rest} of '{stack.name}' {verb} to no output: only its states up to layer {top} are read",
+            span,
+            fix=f"num_layers: {top + 1}",
+        )
     elif own(stack.tree, "final_norm", wires.spec.tree) and stack.final_norm is not None:
         problems.add(
-            "G202", f"the final norm of '{stack.name}' leads to no output: only the states of its layers are read",
-            value_span(stack.tree, ("final_norm",)), fix="final_norm: false",
-        )  # fmt: skip
+            "G202",
+            f"the final norm of '{stack.name}' leads to no output: only the states of its layers are read",
+            value_span(stack.tree, ("final_norm",)),
+            fix="final_norm: false",
+        )

@@ -125,7 +125,10 @@ def unknown(
     """Adds the problem that a name stands for nothing."""
     known = choices or list(wires.parts)
     problems.add(
-        "G201", f"nothing is called '{name}'", span, fix=guess(name, known) or f"names: {', '.join(known)}"
+        "G201",
+        f"nothing is called '{name}'",
+        span,
+        fix=guess(name, known) or f"names: {', '.join(known)}",
     )
 
 
@@ -137,9 +140,11 @@ def _no_state(stack: StackSpec, ref: str, span: Span, problems: Problems) -> Non
         problems.add("G201", message, span, fix=f"{stack.name}.layers.{stack.num_layers - 1}")
         return
     problems.add(
-        "G201", f"'{ref}' is no state of '{stack.name}'", span,
+        "G201",
+        f"'{ref}' is no state of '{stack.name}'",
+        span,
         fix=f"{stack.name}, {stack.name}.layers.N (N from {layers}), or {stack.name}.layers.N.attention.weights",
-    )  # fmt: skip
+    )
 
 
 def _stack_states(stack: StackSpec, path: str, span: Span, wires: Wires) -> list[State] | None:

@@ -66,9 +66,20 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     assert fields is not None
     assert initialization is not None
     return ModelSpec(
-        fields.name, fields.title or fields.name, fields.description or "", tuple(fields.cite),
-        dict(dims), inputs, stacks, modules, connections, outputs, initialization, tree, size,
-    )  # fmt: skip
+        fields.name,
+        fields.title or fields.name,
+        fields.description or "",
+        tuple(fields.cite),
+        dict(dims),
+        inputs,
+        stacks,
+        modules,
+        connections,
+        outputs,
+        initialization,
+        tree,
+        size,
+    )
 
 
 def _sections(tree: Mapping, section: str, problems: Problems) -> Iterator[tuple[str, Tree, Span]]:
@@ -78,9 +89,11 @@ def _sections(tree: Mapping, section: str, problems: Problems) -> Iterator[tuple
         return
     if not isinstance(entries, Mapping):
         problems.add(
-            "C105", f"{section} wants names with what they are, not {describe(entries)}", entries.span,
+            "C105",
+            f"{section} wants names with what they are, not {describe(entries)}",
+            entries.span,
             fix=f"{section}: {_EXAMPLES[section]}",
-        )  # fmt: skip
+        )
         return
     for name, entry in entries.entries.items():
         yield name, entry.value, entry.key
@@ -90,22 +103,29 @@ def _check_names(tree: Mapping, problems: Problems) -> None:
     """One namespace: every name fits, and stands for one thing."""
     seen: dict[str, tuple[str, Span]] = {}
     for section, name, span in _named(tree):
-        if why := name_problem(name, variable=section != "outputs"):
+        masked = section in {"inputs", "modules", "the results of parallel"}
+        if why := name_problem(name, variable=section != "outputs", masked=masked):
             problems.add("C107", why, span, fix=other_name(name))
         if name in seen:
             other, place = seen[name]
             problems.add(
-                "C108", f"'{name}' names two things: one of {other} and one of {section}", span,
-                notes=[Note(f"'{name}' is one of {other} here", place)], fix="rename one of them",
-            )  # fmt: skip
+                "C108",
+                f"'{name}' names two things: one of {other} and one of {section}",
+                span,
+                notes=[Note(f"'{name}' is one of {other} here", place)],
+                fix="rename one of them",
+            )
         seen.setdefault(name, (section, span))
     for name, (_, place) in seen.items():
         mask = f"{name}_mask"
         if mask in seen:
             problems.add(
-                "C107", f"'{mask}' is the padding mask of '{name}'", seen[mask][1],
-                notes=[Note(f"'{name}' is written here", place)], fix=other_name(mask),
-            )  # fmt: skip
+                "C107",
+                f"'{mask}' is the padding mask of '{name}'",
+                seen[mask][1],
+                notes=[Note(f"'{name}' is written here", place)],
+                fix=other_name(mask),
+            )
 
 
 def _named(tree: Mapping) -> Iterator[tuple[str, str, Span]]:
@@ -202,9 +222,11 @@ def _connections(tree: Mapping, check: Checking) -> Iterator[ConnectionSpec]:
         return
     if not isinstance(items, Sequence):
         check.problems.add(
-            "C105", f"connections wants a list, not {describe(items)}", items.span,
+            "C105",
+            f"connections wants a list, not {describe(items)}",
+            items.span,
             fix="- cross: {from: encoder, to: decoder}",
-        )  # fmt: skip
+        )
         return
     for item in items.items:
         connection = connection_in(item, check)

@@ -27,17 +27,23 @@ def connection_in(item: Tree, check: Checking) -> ConnectionSpec | None:
     if not isinstance(item, Mapping) or len(item.entries) != 1:
         several = isinstance(item, Mapping) and len(item.entries) > 1
         check.problems.add(
-            "C114", f"a connection is one of {', '.join(CONNECTIONS)}, not {describe(item)}", item.span,
-            fix="start each with a '- ' of its own" if several else "- cross: {from: encoder, to: decoder}",
-        )  # fmt: skip
+            "C114",
+            f"a connection is one of {', '.join(CONNECTIONS)}, not {describe(item)}",
+            item.span,
+            fix="start each with a '- ' of its own"
+            if several
+            else "- cross: {from: encoder, to: decoder}",
+        )
         return None
     ((kind, entry),) = item.entries.items()
     readers = {"cross": _cross, "shared": _shared, "skip": _skip, "parallel": _parallel}
     if kind not in readers:
         check.problems.add(
-            "C114", f"unknown connection '{kind}'", entry.key,
+            "C114",
+            f"unknown connection '{kind}'",
+            entry.key,
             fix=guess(kind, readers) or f"connections: {', '.join(readers)}",
-        )  # fmt: skip
+        )
         return None
     return readers[kind](entry.value, check)
 
@@ -56,9 +62,11 @@ def _cross(tree: Tree, check: Checking) -> CrossSpec | None:
     _check_layers(layers, tree, check)
     if len(sources) == 1 and fields.combine != "serial":
         check.problems.add(
-            "C114", f"combine: {fields.combine} needs several sources, and from names one",
-            value_span(tree, ("combine",)), fix="leave out combine, or from: [encoder_a, encoder_b]",
-        )  # fmt: skip
+            "C114",
+            f"combine: {fields.combine} needs several sources, and from names one",
+            value_span(tree, ("combine",)),
+            fix="leave out combine, or from: [encoder_a, encoder_b]",
+        )
     if len(check.problems) > before:
         return None
     return CrossSpec(
@@ -71,9 +79,11 @@ def _check_layers(layers: str | tuple[int, ...], tree: Mapping, check: Checking)
         _check_different(layers, "layers", tree, check)
     elif layers not in {"all", "aligned"} and not split_layers(layers):
         check.problems.add(
-            "C114", f"layers wants all, aligned, every N or a list, not '{layers}'",
-            value_span(tree, ("layers",)), fix=guess(layers, ["all", "aligned"]) or "layers: every 2",
-        )  # fmt: skip
+            "C114",
+            f"layers wants all, aligned, every N or a list, not '{layers}'",
+            value_span(tree, ("layers",)),
+            fix=guess(layers, ["all", "aligned"]) or "layers: every 2",
+        )
 
 
 def _check_different(items: Iterable[object], key: str, tree: Mapping, check: Checking) -> None:
@@ -107,9 +117,11 @@ def _shared(tree: Tree, check: Checking) -> SharedSpec | None:
     paths = [i.value for i in items if isinstance(i, Scalar) and isinstance(i.value, str)]
     if len(paths) < 2 or len(paths) < len(items):  # noqa: PLR2004 - sharing takes two
         check.problems.add(
-            "C114", "shared wants a list of at least two paths, or {within: ..., every: ...}", tree.span,
+            "C114",
+            "shared wants a list of at least two paths, or {within: ..., every: ...}",
+            tree.span,
             fix="- shared: [encoder.embed.tokens, decoder.embed.tokens]",
-        )  # fmt: skip
+        )
         return None
     for index, path in enumerate(paths):
         if path in paths[:index]:
@@ -150,9 +162,11 @@ def _listed_pairs(
     for index, pair in enumerate(pairs):
         if len(pair) != 2:  # noqa: PLR2004 - a pair
             check.problems.add(
-                "C114", f"a pair is two layer numbers, from which and to which, not {len(pair)}",
-                value_span(tree, ("pairs", index)), fix="pairs: [[0, 5], [1, 4]]",
-            )  # fmt: skip
+                "C114",
+                f"a pair is two layer numbers, from which and to which, not {len(pair)}",
+                value_span(tree, ("pairs", index)),
+                fix="pairs: [[0, 5], [1, 4]]",
+            )
             return None
     return tuple((first, last) for first, last in pairs)
 
@@ -181,14 +195,18 @@ def _check_parallel(fields: ParallelFields, tree: Mapping, check: Checking) -> N
     merges = not is_none(get(tree, ("combine",)))
     if fields.exchange is None and not merges:
         check.problems.add(
-            "C114", "parallel wants exchange (stacks in step) or combine (results merged)", tree.span,
+            "C114",
+            "parallel wants exchange (stacks in step) or combine (results merged)",
+            tree.span,
             fix="add exchange: cross, or combine: add and output: NAME",
-        )  # fmt: skip
+        )
     elif fields.exchange is not None and merges:
         check.problems.add(
-            "C114", "parallel wants exchange (stacks in step) or combine (results merged), not both",
-            value_span(tree, ("combine",)), fix="leave out one, or write two connections",
-        )  # fmt: skip
+            "C114",
+            "parallel wants exchange (stacks in step) or combine (results merged), not both",
+            value_span(tree, ("combine",)),
+            fix="leave out one, or write two connections",
+        )
     elif merges and fields.output is None:
         check.problems.add(
             "C114",
@@ -217,8 +235,10 @@ def _direction(fields: ParallelFields, tree: Mapping, check: Checking) -> tuple[
     match = re.fullmatch(r"\s*(\w+)\s*->\s*(\w+)\s*", fields.direction)
     if match is None or {match[1], match[2]} != set(names):
         check.problems.add(
-            "C114", f"direction wants 'a -> b' with the two stacks, not '{fields.direction}'", span,
+            "C114",
+            f"direction wants 'a -> b' with the two stacks, not '{fields.direction}'",
+            span,
             fix=f"direction: {names[0]} -> {names[1]}",
-        )  # fmt: skip
+        )
         return None
     return match[1], match[2]

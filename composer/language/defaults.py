@@ -24,9 +24,11 @@ def with_defaults(tree: Mapping, check: Checking) -> Mapping:
     stacks = [s for section in STACKS if isinstance(s := get(tree, (section,)), Mapping)]
     if not any(stack.entries for stack in stacks):
         check.problems.add(
-            "C118", "defaults are the options of stacks, and there are none", tree.entries["defaults"].key,
+            "C118",
+            "defaults are the options of stacks, and there are none",
+            tree.entries["defaults"].key,
             fix="remove them, or add encoders or decoders",
-        )  # fmt: skip
+        )
     validate(StackFields, defaults, check.problems, where="defaults", dims=check.dims, partial=True)
     known = {field.alias or name for name, field in StackFields.model_fields.items()}
     usable = without(defaults, defaults.entries.keys() - known)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping as AnyMapping
+from collections.abc import Iterable
+from collections.abc import Mapping as AnyMapping
 from math import isfinite
 from typing import TypeGuard
 
@@ -33,9 +34,11 @@ def dims_in(tree: Tree | None, problems: Problems) -> Dims:
         return Dims({})
     if not isinstance(tree, Mapping):
         problems.add(
-            "C105", f"dims wants names with numbers, not {describe(tree)}", tree.span,
+            "C105",
+            f"dims wants names with numbers, not {describe(tree)}",
+            tree.span,
             fix="dims: {d_model: 512}",
-        )  # fmt: skip
+        )
         return Dims({})
     known: dict[str, int | float] = {}
     waiting: dict[str, str] = {}
@@ -130,7 +133,12 @@ def _report_circle(tree: Mapping, circle: list[str], problems: Problems) -> None
         )
         return
     problems.add(
-        "C109", f"dims depend on each other in a circle: {' -> '.join(circle)}", places[first],
-        notes=[Note(f"'{a}' depends on '{b}'", places[a]) for a, b in zip(circle, circle[1:], strict=False)],
+        "C109",
+        f"dims depend on each other in a circle: {' -> '.join(circle)}",
+        places[first],
+        notes=[
+            Note(f"'{a}' depends on '{b}'", places[a])
+            for a, b in zip(circle, circle[1:], strict=False)
+        ],
         fix="write one of them as a number",
-    )  # fmt: skip
+    )

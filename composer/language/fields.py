@@ -127,7 +127,7 @@ class CrossFields(Fields):
 
     from_: References = Field(alias="from", description="What is attended to.")
     to: Reference = Field(description="The stack whose layers attend.")
-    layers: Union[Text, list[Natural]] = Field(
+    layers: Text | list[Natural] = Field(
         default="all",
         description="Which layers: all, aligned (layer i reads layer i), every N, or a list.",
     )
@@ -145,7 +145,7 @@ class WithinFields(Fields):
     """Sharing between the layers of one stack."""
 
     within: Reference = Field(description="STACK.layers, or STACK.layers.*.PART.")
-    every: Union[Positive, Literal["all"]] = Field(
+    every: Positive | Literal["all"] = Field(
         description="How many layers in a row share one set; `all` for one set."
     )
 
@@ -155,7 +155,7 @@ class SkipFields(Fields):
 
     from_: Reference = Field(alias="from", description="A stack, or STACK.layers.N.")
     to: Reference = Field(description="A stack, or STACK.layers.N.")
-    pairs: Union[Literal["mirror", "aligned"], list[list[Natural]], None] = Field(
+    pairs: Literal["mirror", "aligned"] | list[list[Natural]] | None = Field(
         default=None, description="Which layer reaches which: mirror, aligned, or a list of pairs."
     )
     combine: Slot = Field(default=None, description="How the two meet. Default: add.")

@@ -33,9 +33,11 @@ def layer_in(stack: Mapping, check: Checking) -> LayerSpec | None:
     if not isinstance(items, Sequence) or not items.items:
         found = "an empty one" if isinstance(items, Sequence) else describe(items)
         check.problems.add(
-            "C105", f"layer wants a list of branches, not {found}", items.span,
+            "C105",
+            f"layer wants a list of branches, not {found}",
+            items.span,
             fix=f"layer: [{', '.join(DEFAULT_LAYER)}]",
-        )  # fmt: skip
+        )
         return None
     branches = [_branch(item, stack, wiring, check) for item in items.items]
     cross, cross_wiring = _cross_attention(stack, items.items, wiring, check)
@@ -65,9 +67,11 @@ def norm_in(tree: Mapping, check: Checking) -> tuple[Written | None, Placement]:
             placement = plain(written)
         else:
             check.problems.add(
-                "C105", f"placement wants {', '.join(PLACEMENTS)}, not {describe(written)}", written.span,
+                "C105",
+                f"placement wants {', '.join(PLACEMENTS)}, not {describe(written)}",
+                written.span,
                 fix=guess(str(plain(written)), PLACEMENTS),
-            )  # fmt: skip
+            )
     if is_none(norm):
         return None, placement
     body = without(norm, ["placement"]) if isinstance(norm, Mapping) else norm
@@ -129,9 +133,11 @@ def _named(item: Tree, check: Checking) -> tuple[str, Tree, Span] | None:
             body = Mapping({}, span)
     else:
         check.problems.add(
-            "C105", f"a branch is a kind, or one kind with its options, not {describe(item)}", item.span,
+            "C105",
+            f"a branch is a kind, or one kind with its options, not {describe(item)}",
+            item.span,
             fix="- feed_forward: {scale: 0.5}",
-        )  # fmt: skip
+        )
         return None
     choices = [*_SLOTTED, "parallel", *kinds_for("layer")]
     if key not in choices:
@@ -146,9 +152,11 @@ def _options(key: str, body: Tree, stack: Mapping, span: Span, check: Checking) 
     base = get(stack, (key,)) if key in _SLOTTED else None
     if base is not None and is_none(base):
         check.problems.add(
-            "C105", f"{key} is {describe(base)}, but it is a branch of the layer", base.span,
+            "C105",
+            f"{key} is {describe(base)}, but it is a branch of the layer",
+            base.span,
             fix=f"layer: [{', '.join(name for name in DEFAULT_LAYER if name != key)}]",
-        )  # fmt: skip
+        )
         return None
     body = _as_mapping(body)
     bare = isinstance(body, Mapping) and not body.entries
@@ -163,9 +171,11 @@ def _options(key: str, body: Tree, stack: Mapping, span: Span, check: Checking) 
     if required:
         options = ", ".join(f"{name}: {value}" for name, value in required.items())
         check.problems.add(
-            "C104", f"the layer has a branch '{key}', but nothing says its {' and '.join(required)}", span,
+            "C104",
+            f"the layer has a branch '{key}', but nothing says its {' and '.join(required)}",
+            span,
             fix=f"add {key}: {{{options}}}" if key in _SLOTTED else f"- {key}: {{{options}}}",
-        )  # fmt: skip
+        )
         return None
     return body
 
@@ -184,9 +194,12 @@ def _as_mapping(tree: Tree) -> Tree:
 
 
 def _wired(
-    key: str, tree: Tree, wiring: Wiring, check: Checking,
+    key: str,
+    tree: Tree,
+    wiring: Wiring,
+    check: Checking,
     fields_class: type[BranchFields] = BranchFields,
-) -> tuple[Tree, Wiring, str | None]:  # fmt: skip
+) -> tuple[Tree, Wiring, str | None]:
     """The component's own options, how it is wired, and its name."""
     if not isinstance(tree, Mapping):
         return tree, wiring, None
@@ -241,9 +254,11 @@ def _parallel(
         return None
     if not isinstance(items, Sequence) or len(items.items) < 2:  # noqa: PLR2004 - side by side
         check.problems.add(
-            "C105", "parallel wants a list of at least two branches", items.span,
+            "C105",
+            "parallel wants a list of at least two branches",
+            items.span,
             fix="parallel: [attention, feed_forward]",
-        )  # fmt: skip
+        )
         return None
     inner = [_branch(item, stack, wiring, check) for item in items.items]
     made = [branch for branch in inner if branch is not None]
@@ -268,19 +283,25 @@ def _check_inside_parallel(
         check.problems.add("C105", message, branch.span, fix="write all of them in one list")
     elif branch.made is None:
         check.problems.add(
-            "C105", "cross_attention cannot stand inside parallel", branch.span,
+            "C105",
+            "cross_attention cannot stand inside parallel",
+            branch.span,
             fix="put it before or after: [attention, cross_attention, feed_forward]",
-        )  # fmt: skip
+        )
     elif branch.wiring.scale != 1 or branch.wiring.gate or not branch.wiring.residual:
         check.problems.add(
-            "C105", "scale, gate and residual belong to the parallel, whose branches are one", branch.span,
+            "C105",
+            "scale, gate and residual belong to the parallel, whose branches are one",
+            branch.span,
             fix="parallel: {branches: [...], scale: 0.5}",
-        )  # fmt: skip
+        )
     elif branch.wiring.norm is not outer.norm and not own_norms:
         check.problems.add(
-            "C105", "branches inside parallel have one norm, and this one asks for its own", branch.span,
+            "C105",
+            "branches inside parallel have one norm, and this one asks for its own",
+            branch.span,
             fix="parallel: {branches: [...], norms: each}",
-        )  # fmt: skip
+        )
 
 
 # Cross-attention
@@ -310,9 +331,11 @@ def _cross_attention(
     causal = get(body, ("causal",))
     if causal is not None:
         check.problems.add(
-            "C115", "whether a cross-attention is causal is said where it is connected", causal.span,
+            "C115",
+            "whether a cross-attention is causal is said where it is connected",
+            causal.span,
             fix=f"- cross: {{from: ..., to: ..., causal: {describe(causal)}}}",
-        )  # fmt: skip
+        )
     written = component_in(
         "cross_attention", body, check, default="cross_attention", where="'cross_attention'"
     )

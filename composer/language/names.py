@@ -8,34 +8,113 @@ import re
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 
 MODULE_ATTRIBUTES = frozenset(
-    """
-    T_destination add_module apply bfloat16 buffers call_super_init children compile cpu cuda double
-    dump_patches eval extra_repr float forward get_buffer get_extra_state get_parameter
-    get_submodule half ipu load_state_dict modules mtia named_buffers named_children named_modules
-    named_parameters parameters register_backward_hook register_buffer register_forward_hook
-    register_forward_pre_hook register_full_backward_hook register_full_backward_pre_hook
-    register_load_state_dict_post_hook register_load_state_dict_pre_hook register_module
-    register_parameter register_state_dict_post_hook register_state_dict_pre_hook requires_grad_
-    set_extra_state set_submodule share_memory state_dict to to_empty train training type xpu
-    zero_grad tie_weights
-    """.split()
+    [
+        "T_destination",
+        "add_module",
+        "apply",
+        "bfloat16",
+        "buffers",
+        "call_super_init",
+        "children",
+        "compile",
+        "cpu",
+        "cuda",
+        "double",
+        "dump_patches",
+        "eval",
+        "extra_repr",
+        "float",
+        "forward",
+        "get_buffer",
+        "get_extra_state",
+        "get_parameter",
+        "get_submodule",
+        "half",
+        "ipu",
+        "load_state_dict",
+        "modules",
+        "mtia",
+        "named_buffers",
+        "named_children",
+        "named_modules",
+        "named_parameters",
+        "parameters",
+        "register_backward_hook",
+        "register_buffer",
+        "register_forward_hook",
+        "register_forward_pre_hook",
+        "register_full_backward_hook",
+        "register_full_backward_pre_hook",
+        "register_load_state_dict_post_hook",
+        "register_load_state_dict_pre_hook",
+        "register_module",
+        "register_parameter",
+        "register_state_dict_post_hook",
+        "register_state_dict_pre_hook",
+        "requires_grad_",
+        "set_extra_state",
+        "set_submodule",
+        "share_memory",
+        "state_dict",
+        "to",
+        "to_empty",
+        "train",
+        "training",
+        "type",
+        "xpu",
+        "zero_grad",
+        "tie_weights",
+    ]
 )
 """Attributes of `torch.nn.Module`, which a part of that name would hide."""
 
 SOURCE_NAMES = frozenset(
-    """
-    self torch nn F math Tensor NamedTuple einsum rearrange reduce repeat x i layer mask rope states h
-    padding weights int float str bool len range zip list tuple dict super annotations resample attention_mask
-    concat_masks
-    """.split()
+    [
+        "self",
+        "torch",
+        "nn",
+        "F",
+        "math",
+        "Tensor",
+        "NamedTuple",
+        "einsum",
+        "rearrange",
+        "reduce",
+        "repeat",
+        "x",
+        "i",
+        "layer",
+        "mask",
+        "rope",
+        "states",
+        "h",
+        "padding",
+        "weights",
+        "int",
+        "float",
+        "str",
+        "bool",
+        "len",
+        "range",
+        "zip",
+        "list",
+        "tuple",
+        "dict",
+        "super",
+        "annotations",
+        "resample",
+        "attention_mask",
+        "concat_masks",
+    ]
 )
 """Names that emitted source uses for other things."""
 
 
-def name_problem(name: str, *, variable: bool = True) -> str | None:
+def name_problem(name: str, *, variable: bool = True, masked: bool = False) -> str | None:
     """Why `name` cannot be a part's name, or None if it can.
 
-    Without `variable` it is only an attribute, and no variable of the emitted source.
+    Without `variable` it is only an attribute, and no variable of the emitted source; with `masked`
+    NAME_mask may be one, too.
     """
     if not NAME.fullmatch(name):
         return "a name starts with a letter and has at most 64 letters, digits and _"
@@ -45,6 +124,8 @@ def name_problem(name: str, *, variable: bool = True) -> str | None:
         return f"'{name}' is an attribute of every torch module"
     if variable and name in SOURCE_NAMES:
         return f"'{name}' has another meaning in the emitted source"
+    if masked and f"{name}_mask" in SOURCE_NAMES:
+        return f"the mask of '{name}' would have another meaning in the emitted source"
     return None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping as AnyMapping
+from collections.abc import Iterable
+from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,9 +78,13 @@ def component_in(
     right = len(check.problems) == before
     kind = cls.model_fields["kind"].default
     made = validate(
-        cls, without(body, ["kind"]), check.problems,
-        where=what, dims=check.dims, given={"kind": kind, **inner},
-    )  # fmt: skip
+        cls,
+        without(body, ["kind"]),
+        check.problems,
+        where=what,
+        dims=check.dims,
+        given={"kind": kind, **inner},
+    )
     return Written(made, body) if made is not None and right else None
 
 
@@ -117,9 +122,11 @@ def kind_of(
     if slot not in cls.slots:
         places = " or ".join(SLOTS[s] for s in cls.slots)
         check.problems.add(
-            "C103", f"'{kind}' cannot stand {SLOTS[slot]}, only {places}", named.span,
+            "C103",
+            f"'{kind}' cannot stand {SLOTS[slot]}, only {places}",
+            named.span,
             fix=listed,
-        )  # fmt: skip
+        )
         return None
     return cls
 

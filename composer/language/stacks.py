@@ -41,9 +41,21 @@ def stack_in(
     if any(layer is None for layer in types.values()):
         return None
     return StackSpec(
-        name, role, fields.from_, fields.d_model, fields.num_layers, made_embed, norm, placement,
-        fields.dropout, final, order, {k: v for k, v in types.items() if v is not None}, tree, span,
-    )  # fmt: skip
+        name,
+        role,
+        fields.from_,
+        fields.d_model,
+        fields.num_layers,
+        made_embed,
+        norm,
+        placement,
+        fields.dropout,
+        final,
+        order,
+        {k: v for k, v in types.items() if v is not None},
+        tree,
+        span,
+    )
 
 
 def _embed_kind(tree: Tree) -> str:
@@ -64,9 +76,11 @@ def _final_norm(
     if isinstance(written, Scalar) and written.value is True:
         if norm is None and is_none(get(tree, ("norm",))):
             check.problems.add(
-                "C115", "final_norm is true, but the stack has no norm", written.span,
+                "C115",
+                "final_norm is true, but the stack has no norm",
+                written.span,
                 fix="final_norm: layernorm",
-            )  # fmt: skip
+            )
         return norm
     return component_in("norm", written, check, default="layernorm", where="'final_norm'")
 
@@ -79,9 +93,11 @@ def _types(tree: Mapping, check: Checking) -> Iterator[tuple[str, LayerSpec | No
         return
     if not isinstance(types, Mapping) or not types.entries:
         check.problems.add(
-            "C105", f"types wants layer types with what they change, not {describe(types)}", types.span,
+            "C105",
+            f"types wants layer types with what they change, not {describe(types)}",
+            types.span,
             fix="types: {local: {attention: {window: 128}}, full: {}}",
-        )  # fmt: skip
+        )
         return
     for name, entry in types.entries.items():
         if why := name_problem(name):
@@ -103,9 +119,11 @@ def _check_slots_used(tree: Mapping, check: Checking) -> None:
     layers = [_over(tree, e.value) for e in changes if isinstance(e.value, Mapping)]
     if not any("feed_forward" in listed(layer) for layer in [tree, *layers]):
         check.problems.add(
-            "C118", "feed_forward describes a branch that the layer does not have",
-            key_span(tree, ("feed_forward",)), fix="remove it, or add feed_forward to layer",
-        )  # fmt: skip
+            "C118",
+            "feed_forward describes a branch that the layer does not have",
+            key_span(tree, ("feed_forward",)),
+            fix="remove it, or add feed_forward to layer",
+        )
 
 
 def _over(tree: Mapping, change: Mapping) -> Mapping:
@@ -123,9 +141,11 @@ def _layer_types(
     if order is None:
         if types and "" not in types:
             check.problems.add(
-                "C116", "types without layer_types: no layer would use them", key_span(tree, ("types",)),
+                "C116",
+                "types without layer_types: no layer would use them",
+                key_span(tree, ("types",)),
                 fix=f"layer_types: [{', '.join(types)}]",
-            )  # fmt: skip
+            )
         return tuple(types)
     span = value_span(tree, ("layer_types",))
     if not order:
@@ -134,17 +154,23 @@ def _layer_types(
         )
     elif "" in types:
         check.problems.add(
-            "C116", "layer_types without types: nothing says what they are", span,
+            "C116",
+            "layer_types without types: nothing says what they are",
+            span,
             fix=f"types: {{{', '.join(f'{name}: {{}}' for name in dict.fromkeys(order))}}}",
-        )  # fmt: skip
+        )
     elif types:
         _check_types(order, fields.num_layers, types, tree, check)
     return tuple(order)
 
 
 def _check_types(
-    order: list[str], num_layers: int, types: dict[str, LayerSpec | None], tree: Mapping, check: Checking
-) -> None:  # fmt: skip
+    order: list[str],
+    num_layers: int,
+    types: dict[str, LayerSpec | None],
+    tree: Mapping,
+    check: Checking,
+) -> None:
     """Every type that is named exists, and every type that exists is used."""
     used = set(order[:num_layers])
     for index, name in enumerate(order):
@@ -152,16 +178,22 @@ def _check_types(
             hint = guess(name, [known for known in types if known not in order])
             used |= {hint.split("'")[1]} if hint else set()
             check.problems.add(
-                "C116", f"layer type '{name}' is not one of types", value_span(tree, ("layer_types", index)),
+                "C116",
+                f"layer type '{name}' is not one of types",
+                value_span(tree, ("layer_types", index)),
                 fix=hint or f"types: {{{name}: {{}}}}",
-            )  # fmt: skip
+            )
     for name in (name for name in types if name not in used):
         beyond = name in order
         why = f"the stack has {num_layers} layers" if beyond else "layer_types does not name it"
         check.problems.add(
-            "C116", f"layer type '{name}' is used by no layer: {why}", key_span(tree, ("types", name)),
-            fix="remove it, or name it earlier" if beyond else f"remove it, or add {name} to layer_types",
-        )  # fmt: skip
+            "C116",
+            f"layer type '{name}' is used by no layer: {why}",
+            key_span(tree, ("types", name)),
+            fix="remove it, or name it earlier"
+            if beyond
+            else f"remove it, or add {name} to layer_types",
+        )
 
 
 def split_layers(text: str) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping as AnyMapping
+from collections.abc import Iterable
+from collections.abc import Mapping as AnyMapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -35,9 +36,11 @@ def validate(
     """
     if not isinstance(tree, Mapping):
         problems.add(
-            "C105", f"{where} wants a mapping of keys, not {describe(tree)}", tree.span,
+            "C105",
+            f"{where} wants a mapping of keys, not {describe(tree)}",
+            tree.span,
             fix=f"keys: {', '.join(_keys(model)[:8])}",
-        )  # fmt: skip
+        )
         return None
     given = given or {}
     data = {key: plain(entry.value) for key, entry in tree.entries.items() if key not in given}
@@ -65,9 +68,13 @@ class _Reading:
     """One refusal by pydantic, told in the words of the file."""
 
     def __init__(
-        self, error: ValidationError, model: type[BaseModel], tree: Mapping, where: str,
+        self,
+        error: ValidationError,
+        model: type[BaseModel],
+        tree: Mapping,
+        where: str,
         dims: AnyMapping[str, float],
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.details = error.errors(include_url=False)
         self.model, self.tree, self.where, self.dims = model, tree, where, dims
 

@@ -72,9 +72,11 @@ def _with_bases(path: Path, root: Path, seen: tuple[tuple[Path, Note], ...]) -> 
         _refuse("C110", f"more than {MAX_BASES} specs extend each other", base.span)
     if not resolved.is_relative_to(root):
         _refuse(
-            "C110", f"'{base.value}' lies outside the spec's folder", base.span,
+            "C110",
+            f"'{base.value}' lies outside the spec's folder",
+            base.span,
             fix="move the base beside the spec, or below it",
-        )  # fmt: skip
+        )
     if not resolved.is_file():
         message = f"there is no file '{base.value}' beside '{path.name}'"
         _refuse("C110", message, base.span, fix="write its path from the folder of this file")
@@ -116,9 +118,11 @@ def _check_sizes(tree: Mapping) -> None:
         return
     if not isinstance(sizes, Mapping):
         problems.add(
-            "C111", f"sizes wants names with what each changes, not {describe(sizes)}", sizes.span,
+            "C111",
+            f"sizes wants names with what each changes, not {describe(sizes)}",
+            sizes.span,
             fix="sizes: {base: {}, large: {dims: {d_model: 1024}}}",
-        )  # fmt: skip
+        )
     else:
         for name, entry in sizes.entries.items():
             _check_size(name, entry.value, tree, problems)
@@ -192,9 +196,11 @@ def _section_of(tree: Mapping, name: str, span: Span) -> str:
     }
     if name not in known:
         _refuse(
-            "C112", f"nothing is called '{name}'", span,
+            "C112",
+            f"nothing is called '{name}'",
+            span,
             fix=guess(name, known) or f"names: {', '.join(known)}",
-        )  # fmt: skip
+        )
     return known[name]
 
 

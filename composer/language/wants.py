@@ -141,4 +141,6 @@ def expression_fix(text: str, dims: AnyMapping[str, float]) -> str | None:
     if not unknown or re.search(r"\w\s*\(", text):
         return None
     close = nearest(unknown[0], list(dims))
-    return f"did you mean '{close[0]}'?" if close else f"write a number, or add '{unknown[0]}' to dims"
+    return (
+        f"did you mean '{close[0]}'?" if close else f"write a number, or add '{unknown[0]}' to dims"
+    )

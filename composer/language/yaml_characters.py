@@ -23,6 +23,7 @@ FORBIDDEN = re.compile(
 
 
 def check_size(text: str | bytes, file: str, limits: Limits) -> None:
+    """Refuses a text of more bytes than a spec may have."""
     size = len(text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass"))
     if size > limits.spec_bytes:
         raise refusal(
@@ -34,6 +35,7 @@ def check_size(text: str | bytes, file: str, limits: Limits) -> None:
 
 
 def decode(data: bytes, file: str) -> str:
+    """The text of strict UTF-8 bytes, less a byte order mark."""
     if data.startswith(_UTF16_OR_32):
         message = "the file is UTF-16 or UTF-32, not UTF-8"
         raise refusal(Fault.ENCODING, message, Span(file, 1, 1, 2), "save the file as UTF-8")
@@ -48,12 +50,14 @@ def decode(data: bytes, file: str) -> str:
 
 
 def check_characters(text: str, place: Place) -> None:
+    """Refuses controls and characters that change the direction of text."""
     found = FORBIDDEN.search(text)
     if found:
         raise forbidden(found[0], place_of(text, found.start(), place))
 
 
 def forbidden(char: str, span: Span) -> SpecError:
+    """What is said of a character that may not stand in a spec."""
     name = f"U+{ord(char):04X} {unicodedata.name(char, '')}".strip()
     return refusal(
         Fault.CHARACTER, f"the character {name} may not stand in a spec", span, "delete it"

@@ -65,4 +65,5 @@ LONGEST_SHOWN = 40
 def refusal(
     fault: Fault, message: str, span: Span | None, fix: str, notes: tuple[Note, ...] = ()
 ) -> SpecError:
+    """One fault as the error that ends the reading."""
     return SpecError([Problem(fault.code, message, span, notes, fix)])

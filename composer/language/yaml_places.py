@@ -13,12 +13,19 @@ class Mark(Protocol):
     """A point of the text, 0-based, as PyYAML gives it."""
 
     @property
-    def line(self) -> int: ...
+    def line(self) -> int:
+        """The line, from 0."""
+        ...
+
     @property
-    def column(self) -> int: ...
+    def column(self) -> int:
+        """The column, from 0."""
+        ...
 
 
 class Point(NamedTuple):
+    """A point of the text, 0-based."""
+
     line: int
     column: int
 
@@ -42,10 +49,12 @@ def places_in(text: str, file: str) -> Place:
 
 
 def point_at(text: str, offset: int) -> Point:
+    """The point at an offset of a text."""
     before = BREAK.split(text[:offset])
     return Point(len(before) - 1, len(before[-1]))
 
 
 def place_of(text: str, offset: int, place: Place) -> Span:
+    """The span of one character at an offset of a text."""
     point = point_at(text, offset)
     return place(point, point)

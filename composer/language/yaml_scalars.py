@@ -79,4 +79,5 @@ def _float(text: str, span: Span) -> float:
 
 
 def shortened(text: str) -> str:
+    """A text as a message repeats it, cut where it is long."""
     return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."

@@ -1,1 +1,1 @@
-"""The torch half of every kind; these files import nothing but torch, so that they can be copied."""
+"""The torch half of every kind; these files import only torch, so that they can be copied."""

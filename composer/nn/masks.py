@@ -55,7 +55,7 @@ def concat_masks(masks: list[Tensor | None], parts: list[Tensor]) -> Tensor | No
     return torch.cat(
         [
             part.new_ones(part.shape[:2], dtype=torch.bool) if mask is None else mask
-            for mask, part in zip(masks, parts)
+            for mask, part in zip(masks, parts, strict=True)
         ],
         dim=1,
     )

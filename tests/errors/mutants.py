@@ -34,12 +34,20 @@ def good_specs() -> dict[str, Any]:
 def mutant(spec: Any, chance: random.Random) -> Any:
     """A copy of `spec` with one mistake, or what may be one."""
     made = copy.deepcopy(spec)
-    chance.choice([_delete, _rename, _retype, _retype, _swap, _rewire, _rewire, _copy, _repeat])(made, chance)
+    chance.choice([_delete, _rename, _retype, _retype, _swap, _rewire, _rewire, _copy, _repeat])(
+        made, chance
+    )
     return made
 
 
 def _places(tree: Any, path: Path_ = ()) -> Iterator[Path_]:
-    items = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
+    items = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree)
+        if isinstance(tree, list)
+        else ()
+    )
     for key, value in items:
         yield (*path, key)
         yield from _places(value, (*path, key))
@@ -64,7 +72,9 @@ def _rename(tree: Any, chance: random.Random) -> None:
     path = chance.choice([path for path in _places(tree) if isinstance(path[-1], str)])
     parent, key = _get(tree, path[:-1]), str(path[-1])
     at = chance.randrange(len(key))
-    new = chance.choice([key[:at] + key[at + 1 :], key[:at] + "x" + key[at:], key + "s", key.upper(), "train"])
+    new = chance.choice(
+        [key[:at] + key[at + 1 :], key[:at] + "x" + key[at:], key + "s", key.upper(), "train"]
+    )
     items = [(new if name == key else name, value) for name, value in parent.items()]
     parent.clear()
     parent.update(items)
@@ -109,4 +119,4 @@ def _repeat(tree: Any, chance: random.Random) -> None:
     else:
         others = [p for p in _places(tree) if isinstance(_get(tree, p), dict)]
         target = _get(tree, chance.choice(others)) if others else parent
-        target.setdefault(path[-1] if chance.random() < 0.7 else f"{path[-1]}_2", value)  # noqa: PLR2004
+        target.setdefault(path[-1] if chance.random() < 0.7 else f"{path[-1]}_2", value)

@@ -44,7 +44,7 @@ FIXES = {
     "masks/mask_causal_reads_all": [("{from: source}\ndecoders", "{from: source}\n  decoders"), ("encoders:\n", "decoders:\n"), ("  decoders:\n", ""), ("to: decoder}", "to: decoder, causal: true}")],
     "masks/mask_causal_reads_all_by_skip": [("decoders:", "  decoders:"), ("encoders:\n", "decoders:\n"), ("  decoders:\n", "")],
     "masks/mask_of_two": [("from: [a, b]", "from: [a, b], mask: drop")],
-    "masks/mask_rearranged": [("(b t) d\"", "(b t) d\", mask: drop")],
+    "masks/mask_rearranged": [('(b t) d"', '(b t) d", mask: drop')],
     "modules/module_is_a_word": [("made: pool", "made: {kind: pool, from: frames}")],
     "parallel/parallel_combine_without_output": [("combine: add", "combine: {kind: concat, axis: time}, output: fused"), ("  a: {", "  c: {from: fused}\n  a: {")],
     "parallel/parallel_direction": [("words to regions", "words -> regions")],

@@ -77,7 +77,7 @@ def side_name(argument: str, key: object, arguments: LayerArguments) -> str:
 def layer_class(kind: LayerKind, stack: Stack, plan: Plan, name: str) -> str:
     """The source of a layer's class, called `name`."""
     arguments = arguments_of(kind, stack, plan)
-    lines = [f"class {name}(nn.Module):", *docstring(_summary(kind, stack), 4), ""]
+    lines = [f"class {name}(nn.Module):", *docstring(_summary(kind), 4), ""]
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
     for node in _held(kind):
         more = {"return_weights": True} if node.name in kind.weights else {}
@@ -85,7 +85,7 @@ def layer_class(kind: LayerKind, stack: Stack, plan: Plan, name: str) -> str:
     rates = {branch.dropout for branch in kind.branches if branch.dropout}
     for rate in sorted(rates):
         lines.append(f"        self.{_dropout(rate, rates)} = nn.Dropout({literal(rate)})")
-    lines += ["", *_signature(kind, arguments), *docstring(_shapes(kind, stack), 8)]
+    lines += ["", *_signature(kind, arguments), *docstring(_shapes(stack), 8)]
     for skip in kind.skips:
         lines += _skip(skip)
     for branch in kind.branches:
@@ -106,7 +106,7 @@ def _some(ports: object) -> dict[str, list[str]]:
     return {port.name: ["a", "b"] for port in ports}  # type: ignore[attr-defined]
 
 
-def _summary(kind: LayerKind, stack: Stack) -> str:
+def _summary(kind: LayerKind) -> str:
     words = []
     for branch in kind.branches:
         names = [body.node.name.replace("_", "-") for body in branch.bodies]
@@ -127,7 +127,7 @@ def _signature(kind: LayerKind, arguments: LayerArguments) -> list[str]:
     return call("def forward", parts, 4, f" -> {returns}:")
 
 
-def _shapes(kind: LayerKind, stack: Stack) -> str:
+def _shapes(stack: Stack) -> str:
     time = stack.value.shape[1]
     shape = axes_text(
         (stack.value.shape[0], time if isinstance(time, int) else symbol("time"), stack.width)

@@ -42,9 +42,8 @@ def model_class(plan: Plan) -> str:
     lines += [f"        {line}" for line in module_ties(graph)]
     start = graph.initialization
     if start.component.kind != "torch":
-        lines.append(
-            f"        self.apply({_initialization(start.component, start.component.arguments(start.axes))})"
-        )
+        function = _initialization(start.component, start.component.arguments(start.axes))
+        lines.append(f"        self.apply({function})")
     if weights:
         lines += ["        self.tie_weights()", "", "    def tie_weights(self) -> None:"]
         lines += docstring("Gives one tensor its several names.", 8)
@@ -235,7 +234,8 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
     if module.value.mask == f"{module.name}_mask":
         states = next(iter(module.reads.values()))
         masks = [str(plan.graph.values[State(s.part)].mask) for s in states]
-        yield f"{module.name}_mask = concat_masks([{', '.join(masks)}], [{', '.join(values['xs'])}])"
+        parts = [f"[{', '.join(names)}]" for names in (masks, values["xs"])]
+        yield from call(f"{module.name}_mask = concat_masks", parts, 0)
 
 
 def _module_masks(

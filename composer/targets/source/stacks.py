@@ -36,14 +36,14 @@ def stack_class(stack: Stack, plan: Plan) -> str:
 def _summary(stack: Stack) -> str:
     sets = len(set(stack.layer_sets))
     count = len(stack.layers)
-    layers = f"{count} layer{'s' if count > 1 else ''}"
+    layers = f"{count} layer{'s' if count > 1 else ''} of width {stack.width}"
     if sets < count:
-        layers += " with one set of weights" if sets == 1 else f" with {sets} sets of weights"
+        layers += ", one set of weights" if sets == 1 else f", {sets} sets of weights"
     step = ""
     if stack.lockstep:
         others = " and ".join(f"`{name}`" for name in stack.lockstep if name != stack.name)
         step = f"; it runs in step with {others}, in the model's forward"
-    return f"{stack.role.title()} of {layers} of width {stack.width}{step}."
+    return f"{stack.role.title()} of {layers}{step}."
 
 
 def _layer_list(stack: Stack, plan: Plan) -> list[str]:
@@ -51,7 +51,7 @@ def _layer_list(stack: Stack, plan: Plan) -> list[str]:
     count = len(stack.layers)
     every = count // len(set(stack.layer_sets))
     groups = _groups(stack, plan)
-    if every == count:
+    if every == count and count > 1:
         return [f"layer = {next(iter(groups))}", f"self.layers = nn.ModuleList([layer] * {count})"]
     numbered = len(groups) > 1
     if every > 1:

@@ -40,13 +40,16 @@ def quoted(text: str) -> str:
 
 
 def _decimal(value: float) -> str:
-    if len(repr(value)) <= 8:  # noqa: PLR2004 - a short decimal is what was meant
-        return f"{value:_.1f}" if value.is_integer() and abs(value) >= 10_000 else repr(value)  # noqa: PLR2004
+    if value.is_integer() and abs(value) >= 10_000:  # noqa: PLR2004
+        return f"{value:_.1f}"
+    text = repr(value).replace("e-0", "e-")
+    if len(text) <= 8:  # noqa: PLR2004 - a short decimal is what was meant
+        return text
     for power in (0.5, -0.5):
         square = round(value ** (1 / power)) if 1e-3 < value < 1e6 else 0  # noqa: PLR2004
-        if square > 1 and square**power == value and not value.is_integer():
+        if square > 1 and square**power == value:
             return f"{square}**{power}"
-    return repr(value)
+    return text
 
 
 def constructor(placed: Placed, **more: object) -> str:
@@ -160,8 +163,8 @@ def condition(numbers: Sequence[int], count: int) -> str | None:
 def index_of(pairs: Mapping[int, int]) -> str:
     """An expression in `i` that gives the second number of each pair for the first.
 
-    >>> index_of({0: 0, 1: 1}), index_of({0: 5, 1: 4}), index_of({1: 3, 5: 3}), index_of({0: 2, 1: 5, 2: 0})
-    ('i', '5 - i', '3', '{0: 2, 1: 5, 2: 0}[i]')
+    >>> index_of({0: 0, 1: 1}), index_of({0: 5, 1: 4}), index_of({0: 2, 1: 5, 2: 0})
+    ('i', '5 - i', '{0: 2, 1: 5, 2: 0}[i]')
     """
     if len(set(pairs.values())) == 1:
         return str(next(iter(pairs.values())))

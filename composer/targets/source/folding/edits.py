@@ -34,6 +34,7 @@ def _literal(value: object) -> str:
 
 
 def statement_edits(text: Text, function: ast.FunctionDef, knows: Knowledge) -> Iterator[Edit]:
+    """Branches that are decided, and statements that do nothing or are never reached."""
     for node in ast.walk(function):
         if isinstance(node, ast.If):
             truth = knows.truth(node.test)
@@ -98,6 +99,7 @@ def _body(text: Text, statements: list[ast.stmt], inside: ast.If) -> str:
 
 
 def expression_edits(text: Text, function: ast.FunctionDef, knows: Knowledge) -> Iterator[Edit]:
+    """Expressions that are decided, and arguments that are defaults anyway."""
     signature = {id(n) for d in (*function.args.defaults, *function.args.args) for n in ast.walk(d)}
     for node in ast.walk(function):
         if id(node) in signature or not isinstance(node, ast.expr):
@@ -121,6 +123,14 @@ def expression_edits(text: Text, function: ast.FunctionDef, knows: Knowledge) ->
             known, value = knows.fact(node)
             if known and not isinstance(value, Present | Known):
                 yield start, end, _literal(value)
+
+
+def _drops_nothing(text: Text, node: ast.Call) -> bool:
+    """`F.dropout(x, 0.0, ...)`."""
+    if text.text(node.func) != "F.dropout" or len(node.args) < 2:  # noqa: PLR2004 - x and the rate
+        return False
+    rate = node.args[1]
+    return isinstance(rate, ast.Constant) and rate.value == 0
 
 
 def _if_expression(text: Text, node: ast.IfExp, knows: Knowledge) -> Iterator[Edit]:
@@ -152,6 +162,9 @@ def _bool_expression(text: Text, node: ast.BoolOp, knows: Knowledge) -> Iterator
 
 
 def default_keywords(text: Text, node: ast.Call) -> Iterator[Edit]:
+    """Keywords that say what the library does without them."""
+    if _drops_nothing(text, node):
+        yield (*text.span(node), text.text(node.args[0]))
     defaults = LIBRARY_DEFAULTS.get(text.text(node.func), {})
     for keyword in node.keywords:
         if keyword.arg not in defaults or not isinstance(keyword.value, ast.Constant):

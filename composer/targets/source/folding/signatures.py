@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from .facts import PRESENT, Known, Present, Uses
-from .text import Text, functions
+from .text import Text, functions, parameters_and_defaults, parameters_of
 from .tidying import bracketed
 
 
@@ -23,15 +23,17 @@ def _signature(text: Text, source: str, function: ast.FunctionDef, uses: Uses) -
     required = uses.required.get(function.name, frozenset())
     read = {n.id for s in function.body for n in ast.walk(s) if isinstance(n, ast.Name)}
     arguments = function.args
-    defaults = [None] * (len(arguments.args) - len(arguments.defaults)) + list(arguments.defaults)
+    named: list[str] = []
     needed: list[str] = []
     optional: list[str] = []
-    for arg, default in zip(arguments.args, defaults, strict=True):
+    for arg, default in parameters_and_defaults(function):
         folded = not isinstance(facts.get(arg.arg, PRESENT), Present | Known)
         if arg.arg != "self" and (folded or arg.arg not in read):
             continue
         written = text.text(arg)
-        if default is None or arg.arg in required:
+        if arg in arguments.kwonlyargs:
+            named.append(written if default is None else f"{written} = {text.text(default)}")
+        elif default is None or arg.arg in required:
             if isinstance(facts.get(arg.arg), Present | Known):
                 written = written.replace(" | None", "")
             needed.append(written)
@@ -39,15 +41,27 @@ def _signature(text: Text, source: str, function: ast.FunctionDef, uses: Uses) -
             optional.append(f"{written} = {text.text(default)}")
     if arguments.vararg is not None:
         needed.append("*" + text.text(arguments.vararg))
+    if named:
+        optional += [*(["*"] if arguments.vararg is None else []), *named]
+    if arguments.kwarg is not None:
+        optional.append("**" + text.text(arguments.kwarg))
     start = text.source.index("(", text.span(function)[0])
-    end = text.span(function.body[0])[0]
-    end = text.source.rindex(":", start, end)
+    end = text.source.index(":", _signature_end(text, function, start))
     returns = "" if function.returns is None else f" -> {_returned(text, function)}"
     if needed + optional == [text.text(a) for a in arguments.args] and not optional:
         return source
     head = text.source[text.starts[function.lineno - 1] : start]
     one = bracketed(head, needed + optional, returns + ":", function.col_offset)
     return source[: text.starts[function.lineno - 1]] + one + source[end + 1 :]
+
+
+def _signature_end(text: Text, function: ast.FunctionDef, start: int) -> int:
+    """The offset after the last annotation, default or argument of a signature."""
+    arguments = function.args
+    nodes = [*parameters_of(function), *arguments.defaults, *arguments.kw_defaults]
+    nodes += [arguments.vararg, arguments.kwarg, function.returns]
+    ends = [text.span(node)[1] for node in nodes if node is not None]
+    return text.source.index(")", max(ends)) if function.returns is None else max([start, *ends])
 
 
 def _returned(text: Text, function: ast.FunctionDef) -> str:

@@ -23,12 +23,14 @@ class Text:
         self.ascii = source.isascii()
 
     def offset(self, line: int, column: int) -> int:
+        """The offset in the source of a line and a column in bytes."""
         if self.ascii:
             return self.starts[line - 1] + column
         text = self.source[self.starts[line - 1] : self.starts[line]]
         return self.starts[line - 1] + len(text.encode()[:column].decode())
 
     def span(self, node: ast.AST) -> tuple[int, int]:
+        """Where a node starts and ends in the source."""
         first: Any = node
         return (
             self.offset(first.lineno, first.col_offset),
@@ -36,6 +38,7 @@ class Text:
         )
 
     def text(self, node: ast.AST) -> str:
+        """The source of a node."""
         start, end = self.span(node)
         return self.source[start:end]
 
@@ -56,10 +59,22 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef]:
 
 
 def parameters_of(function: ast.FunctionDef) -> list[ast.arg]:
+    """The parameters of a function that can be named in a call."""
     return [*function.args.args, *function.args.kwonlyargs]
 
 
+def parameters_and_defaults(
+    function: ast.FunctionDef,
+) -> Iterator[tuple[ast.arg, ast.expr | None]]:
+    """The parameters of a function that can be named in a call, each with its default."""
+    arguments = function.args
+    without = len(arguments.args) - len(arguments.defaults)
+    defaults = [*[None] * without, *arguments.defaults, *arguments.kw_defaults]
+    yield from zip(parameters_of(function), defaults, strict=True)
+
+
 def is_self(node: ast.AST) -> bool:
+    """Whether a node is an attribute of `self`."""
     return (
         isinstance(node, ast.Attribute)
         and isinstance(node.value, ast.Name)

@@ -1,4 +1,4 @@
-"""Folding for one model: what its text says of the definitions it uses, and the calls afterwards."""
+"""Folding for one model: what its text says of the definitions that it uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from composer.targets.source.library import Definition, names_in
 
 from .facts import PRESENT, Expr, Facts, Known, Uses
 from .fold import fold
-from .text import Edit, Text, without_argument
+from .text import Edit, Text, parameters_and_defaults, parameters_of, without_argument
 from .tidying import tidy
 
 Given = Mapping[str, Any]
@@ -78,9 +78,9 @@ def _call_facts(
     name: str, function: ast.FunctionDef, texts: Iterable[str], *, method: bool
 ) -> tuple[Facts, set[str]]:
     """Facts about the parameters from all calls of `name`; and those that are folded away."""
-    parameters = [a.arg for a in function.args.args][1 if method else 0 :]
-    count = len(function.args.defaults)
-    defaults = dict(zip(parameters[len(parameters) - count :], function.args.defaults, strict=True))
+    known = list(parameters_and_defaults(function))[1 if method else 0 :]
+    parameters = [arg.arg for arg, _ in known]
+    defaults = {arg.arg: default for arg, default in known if default is not None}
     values: dict[str, list[Any]] = {parameter: [] for parameter in parameters}
     for call in _calls(name, texts):
         given = dict(zip(parameters, call.args, strict=False))
@@ -101,7 +101,7 @@ def _call_facts(
 
 def _always_given(name: str, function: ast.FunctionDef, texts: Iterable[str]) -> frozenset[str]:
     """Parameters of a constructor that every call gives."""
-    parameters = [a.arg for a in function.args.args][1:]
+    parameters = [a.arg for a in parameters_of(function)][1:]
     given = [
         {*parameters[: len(call.args)], *(str(k.arg) for k in call.keywords)}
         for call in _calls(name, texts)
@@ -174,7 +174,7 @@ def _forward_facts(
     """Facts about what forward is given beside its input, and what it is always given."""
     facts: Facts = {}
     required = set()
-    for arg in function.args.args[2:]:
+    for arg in parameters_of(function)[2:]:
         given = [use.get(arg.arg) for use in uses]
         if not any(given):
             facts[arg.arg] = None
@@ -194,9 +194,9 @@ def _own_parameters(source: str) -> set[str]:
     tree = ast.parse(source).body[0]
     if isinstance(tree, ast.ClassDef):
         methods = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == "__init__"]
-        return {a.arg for m in methods for a in m.args.args}
+        return {a.arg for m in methods for a in parameters_of(m)}
     assert isinstance(tree, ast.FunctionDef)
-    return {a.arg for a in tree.args.args}
+    return {a.arg for a in parameters_of(tree)}
 
 
 def drop_arguments(source: str, name: str, dropped: set[str], definition: str) -> str:
