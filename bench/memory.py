@@ -15,7 +15,7 @@ from bench.timing import Action
 def peak_bytes(action: Action) -> int:
     """Bytes of tensors, above those that are there before, at the fullest moment of `action`.
 
-    Counted, not sampled: the same on every machine and in every run.
+    Counted at each allocation, not sampled, so that runs and machines hardly differ.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as trace:
         action()

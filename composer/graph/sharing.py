@@ -10,6 +10,7 @@ from composer.diagnostics import Note, Problems, Span
 from composer.language.document import value_span
 from composer.language.spec import ModelSpec, SharedSpec
 from composer.language.validate import guess
+from composer.language.wants import listed
 from composer.shapes import show
 
 from .graph import Part, Share, Stack
@@ -109,10 +110,10 @@ def _no_layers(path: str, parts: Mapping[str, Part], span: Span, problems: Probl
     stacks = [name for name, part in parts.items() if isinstance(part, Stack)]
     name = path.split(".", maxsplit=1)[0]
     if name not in parts:
-        fix = guess(name, stacks) or f"stacks: {', '.join(stacks)}"
+        fix = guess(name, stacks) or f"stacks: {listed(stacks)}"
         problems.add("G201", f"nothing is called '{name}'", span, fix=fix)
         return
-    fix = f"within: {name}.layers" if name in stacks else f"stacks: {', '.join(stacks)}"
+    fix = f"within: {name}.layers" if name in stacks else f"stacks: {listed(stacks)}"
     problems.add("G205", f"'{path}' is not the layers of a stack", span, fix=fix)
 
 
@@ -131,7 +132,7 @@ def _between(
         name = path.split(".")[0]
         part = parts.get(name)
         if part is None:
-            fix = guess(name, parts) or f"names: {', '.join(parts)}"
+            fix = guess(name, parts) or f"names: {listed(parts)}"
             problems.add("G201", f"nothing is called '{name}'", span, fix=fix)
             continue
         tensors.add(part)
@@ -225,8 +226,8 @@ def _nothing(path: str, part: Part, tensors: TensorNames, span: Span, problems: 
     hint = guess(plain, known)
     if hint and number is not None:
         hint = hint.replace(".layers.*", f".layers.{number[1]}")
-    listed = [prefix for prefix in known if prefix.count(".") == 1 + 2 * (".layers." in prefix)]
-    fix = hint or (f"parts: {', '.join(listed[:8])}" if listed else None)
+    parts = [prefix for prefix in known if prefix.count(".") == 1 + 2 * (".layers." in prefix)]
+    fix = hint or (f"parts: {listed(parts, 8)}" if parts else None)
     problems.add("G205", f"'{path}' holds no parameters", span, fix=fix)
 
 

@@ -18,6 +18,7 @@ from composer.language.spec import (
     StackSpec,
 )
 from composer.language.validate import guess
+from composer.language.wants import listed
 
 from .graph import State
 
@@ -109,8 +110,8 @@ def stack_called(
     if part is None:
         unknown(name, span, wires, problems, stacks)
     elif not isinstance(part, StackSpec):
-        listed = f"stacks: {', '.join(stacks)}"
-        problems.add("G204", f"{what} wants a stack, and '{name}' is none", span, fix=listed)
+        known = f"stacks: {listed(stacks)}"
+        problems.add("G204", f"{what} wants a stack, and '{name}' is none", span, fix=known)
     elif dot:
         message = f"{what} wants a stack, and '{ref}' is a part of one"
         problems.add("G204", message, span, fix=f"write {name} alone")
@@ -124,12 +125,11 @@ def unknown(
 ) -> None:
     """Adds the problem that a name stands for nothing."""
     known = choices or list(wires.parts)
-    problems.add(
-        "G201",
-        f"nothing is called '{name}'",
-        span,
-        fix=guess(name, known) or f"names: {', '.join(known)}",
-    )
+    hint = guess(name, known) if len(problems) < _GUESSED else None
+    problems.add("G201", f"nothing is called '{name}'", span, fix=hint or f"names: {listed(known)}")
+
+
+_GUESSED = 50  # problems; more are not shown, and a guess among thousands of names takes time
 
 
 def _no_state(stack: StackSpec, ref: str, span: Span, problems: Problems) -> None:

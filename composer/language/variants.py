@@ -14,6 +14,7 @@ from .fields import ModelFields
 from .load import load, parse_scalar
 from .slots import is_none, without
 from .validate import describe, guess
+from .wants import listed
 
 MAX_BASES = 16
 
@@ -199,7 +200,7 @@ def _section_of(tree: Mapping, name: str, span: Span) -> str:
             "C112",
             f"nothing is called '{name}'",
             span,
-            fix=guess(name, known) or f"names: {', '.join(known)}",
+            fix=guess(name, known) or f"names: {listed(known)}",
         )
     return known[name]
 

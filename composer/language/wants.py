@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from collections.abc import Mapping as AnyMapping
 
 from pydantic_core import ErrorDetails
@@ -144,3 +145,10 @@ def expression_fix(text: str, dims: AnyMapping[str, float]) -> str | None:
     return (
         f"did you mean '{close[0]}'?" if close else f"write a number, or add '{unknown[0]}' to dims"
     )
+
+
+def listed(names: Iterable[str], most: int = 12) -> str:
+    """Names one after the other, as many as people read."""
+    every = list(names)
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more

@@ -23,7 +23,7 @@ import composer
 from composer.components.component import KINDS, Component, Label
 from composer.components.feed_forward import FeedForward
 from composer.targets import diagram
-from composer.targets.diagram import theme
+from composer.targets.diagram import rendering, theme
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests/golden_diagrams"
@@ -227,14 +227,14 @@ def test_a_change_of_resolution_is_wide_where_the_grid_is_large(tmp_path, monkey
     spec = tmp_path / "spec.yaml"
     spec.write_text(
         "composer: 1\nname: halve\ninputs:\n  frames: {kind: features, width: 4, length: 8}\n"
-        "modules:\n  half: {kind: halve_for_test, from: frames}\noutputs:\n  states: {from: half}\n"
+        "modules:\n  halved: {kind: halve_for_test, from: frames}\noutputs:\n  states: {from: halved}\n"
     )
     try:
         drawing = parsed(diagram.draw(composer.graph(spec)))
     finally:
         monkeypatch.delitem(KINDS, Halve.model_fields["kind"].default)
 
-    assert drawing.nodes["half"]["shape"] == "trapezium"
+    assert drawing.nodes["halved"]["shape"] == "trapezium"
 
 
 def test_a_thousand_layers_are_drawn_as_ten(tmp_path):
@@ -455,7 +455,7 @@ def test_a_program_that_fails_is_an_error(tmp_path, monkeypatch, script, message
         program.write_text(f"#!/bin/sh\n{script}\n")
         program.chmod(0o755)
     monkeypatch.setenv("COMPOSER_DOT", str(program))
-    monkeypatch.setattr("composer.targets.diagram.render.SECONDS", 0.2)
+    monkeypatch.setattr(rendering, "SECONDS", 0.2)
 
     with pytest.raises(diagram.DrawingError, match=re.escape(message)):
         diagram.render("digraph {}", "svg")
@@ -530,12 +530,14 @@ def test_text_is_shown_as_it_was_written(engine_of, monkeypatch):
 
 
 def test_words_of_dot_may_be_names(tmp_path):
-    text = TRANSFORMER.read_text(encoding="utf-8")
-    for old, new in (("encoder", "node"), ("deconode", "graph"), ("source", "edge"), ("target", "Digraph")):
-        text = re.sub(rf"\b{old}\b", new, text.replace("decoder", "deconode") if old == "encoder" else text)
-    text = text.replace("denode", "graph").replace("encoders:", "encoders:")
     path = tmp_path / "spec.yaml"
-    path.write_text(text.replace("nodes:", "encoders:").replace("deconodes:", "decoders:"), encoding="utf-8")
+    path.write_text(
+        "composer: 1\nname: digraph\n"
+        "defaults: {d_model: 8, num_layers: 2, attention: {num_heads: 2}}\n"
+        "inputs:\n  edge: {kind: tokens, vocab_size: 9}\n  Digraph: {kind: tokens, vocab_size: 9}\n"
+        "encoders:\n  node: {from: edge}\ndecoders:\n  graph: {from: Digraph}\n"
+        "connections:\n  - cross: {from: node, to: graph}\noutputs:\n  strict: {from: graph}\n"
+    )
     drawing = parsed(diagram.draw(composer.graph(path)))
 
-    assert {"edge", "Digraph", "node.attention", "graph.cross_attention"} <= set(drawing.nodes)
+    assert {"edge", "Digraph", "node.attention", "graph.cross_attention", "strict"} <= set(drawing.nodes)

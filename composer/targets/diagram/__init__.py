@@ -2,6 +2,6 @@
 
 from .describe import describe
 from .drawing import MOST, draw, fitting_depth
-from .render import DrawingError, render
+from .rendering import DrawingError, render
 
 __all__ = ["MOST", "DrawingError", "describe", "draw", "fitting_depth", "render"]
