@@ -25,6 +25,7 @@ from .spec import (
 )
 from .stacks import stack_in
 from .validate import describe, validate
+from .weights import weights_in
 
 NAMED_SECTIONS = ("inputs", "encoders", "decoders", "modules", "outputs")
 
@@ -64,6 +65,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     outputs = tuple(_outputs(tree, context))
     start = get(tree, ("initialization",)) or Scalar("normal", tree.span)
     initialization = component_in("initialization", start, context)
+    weights = weights_in(tree, problems)
     _check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -71,6 +73,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     return ModelSpec(
         fields.name, fields.title or fields.name, fields.description or "", tuple(fields.cite),
         dict(dims), inputs, stacks, modules, connections, outputs, initialization, tree, size,
+        weights=weights,
     )  # fmt: skip
 
 

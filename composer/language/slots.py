@@ -123,8 +123,10 @@ def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, An
         if is_none(tree):
             made[name] = None
             continue
-        default = "layernorm" if extra["slot"] == "norm" else None
-        inner = component_in(str(extra["slot"]), tree, check, default=default)
+        default = "layernorm" if extra["slot"] == "norm" else extra.get("default")
+        if default is not None and isinstance(tree, Scalar) and tree.value is True:
+            tree = Mapping({}, tree.span)
+        inner = component_in(str(extra["slot"]), tree, check, default=default)  # type: ignore[arg-type]  # a kind
         if inner is None:
             return None
         made[name] = inner.component

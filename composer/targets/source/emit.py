@@ -145,9 +145,20 @@ def _library_imports(used: list[Definition]) -> list[str]:
 
 
 def _base_first(texts: list[str]) -> list[str]:
-    """Base classes before those that inherit from them; else the order stays."""
-    bases = [text for text in texts if text.startswith("class TiedModule")]
-    return [texts[0], *bases, *(t for t in texts[1:] if t not in bases)]
+    """What is read when a class is defined comes before it: bases, and defaults of arguments."""
+    early = {name for text in texts for name in _read_when_defined(text)}
+    first = [text for text in texts[1:] if ast.parse(text).body[0].name in early]  # type: ignore[attr-defined]
+    return [texts[0], *first, *(t for t in texts[1:] if t not in first)]
+
+
+def _read_when_defined(text: str) -> Iterator[str]:
+    for node in ast.walk(ast.parse(text)):
+        read: list[ast.expr | None] = []
+        if isinstance(node, ast.ClassDef):
+            read = [*node.bases]
+        elif isinstance(node, ast.arguments):
+            read = [*node.defaults, *node.kw_defaults]
+        yield from (each.id for each in read if isinstance(each, ast.Name))
 
 
 def _import_lines(body: str, known: Mapping[str, str], library: list[str]) -> str:
