@@ -1,6 +1,6 @@
 """A compiler from YAML specs of encoders, decoders and their connections to PyTorch."""
 
-from composer.compiler import build, graph, load, source
+from composer.compiler import build, convert, export_weights, graph, load, source
 from composer.components.component import Component, Label, Mask, Name, OptionError, Tensors
 from composer.diagnostics import Problem, SpecError
 from composer.plugins import load_plugin
@@ -15,6 +15,8 @@ __all__ = [
     "SpecError",
     "Tensors",
     "build",
+    "convert",
+    "export_weights",
     "graph",
     "load",
     "load_plugin",

@@ -23,6 +23,7 @@ from composer.language.document import Tree, from_plain, merge
 from composer.language.load import parse
 from composer.language.spec import ModelSpec
 from composer.language.variants import apply, read
+from composer.language.weights import WeightMap
 
 if TYPE_CHECKING:
     from torch import nn
@@ -77,11 +78,13 @@ def source(
 def build(
     spec: Source | ModelSpec | Graph, *, size: str | None = None, overrides: Iterable[str] = (),
     attention_weights: str | Iterable[str] = (), seed: int | None = None,
+    weights: str | Path | None = None,
 ) -> nn.Module:  # fmt: skip
     """The model of a spec, a plain `torch.nn.Module`.
 
     Its forward takes the spec's inputs by name and returns its outputs by name. With a `seed` its
-    parameters are those that `torch.manual_seed(seed)` gives.
+    parameters are those that `torch.manual_seed(seed)` gives. With `weights`, the path of
+    safetensors under the spec's own names or those that one of its `weights` reads, they are these.
 
     >>> model = build("specs/transformer.yaml", size="small", seed=0)  # doctest: +SKIP
     >>> model(source=source, target=target).logits  # doctest: +SKIP
@@ -90,9 +93,62 @@ def build(
     """
     from composer.targets.module import build_module
 
+    maps: Mapping[str, WeightMap] = {}
     if not isinstance(spec, Graph):
-        spec = graph(spec, size=size, overrides=overrides, attention_weights=attention_weights)
-    return build_module(spec, seed=seed)
+        if not isinstance(spec, ModelSpec):
+            spec = load(spec, size=size, overrides=overrides, attention_weights=attention_weights)
+        maps, spec = spec.weights, build_graph(spec)
+    if weights is None:
+        return build_module(spec, seed=seed)
+    from composer.weights import load as read_weights
+    from composer.weights import load_into
+
+    tensors = read_weights(spec, maps, weights)
+    model = build_module(spec, seed=seed)
+    load_into(model, tensors)
+    return model
+
+
+def convert(
+    spec: Source | ModelSpec, weights: str | Path, out: str | Path, *, size: str | None = None,
+    overrides: Iterable[str] = (), dtype: str | None = None,
+) -> Mapping[str, tuple[int, ...]]:  # fmt: skip
+    """Writes the weights of another implementation to one file with a spec's own names.
+
+    `weights` is a safetensors file, its index, or their folder, and one of the spec's `weights`
+    says how its tensors become those of the spec. `dtype` is one of torch's, such as `bfloat16`; by
+    default each tensor keeps its own. Gives the shapes of what was written by name.
+
+    Raises SpecError, of which WeightError tells what does not fit by the names of both sides.
+    """
+    from composer.weights import convert as written
+    from composer.weights import dtype_named
+
+    made = spec if isinstance(spec, ModelSpec) else load(spec, size=size, overrides=overrides)
+    kind = dtype_named(dtype)
+    tensors = written(build_graph(made), made.weights, weights, out, dtype=kind)
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def export_weights(
+    spec: Source | ModelSpec, weights: str | Path, out: str | Path, *, to: str | None = None,
+    layout: str = "", size: str | None = None, overrides: Iterable[str] = (),
+    dtype: str | None = None,
+) -> Mapping[str, tuple[int, ...]]:  # fmt: skip
+    """Writes weights with a spec's own names to one file with those of another implementation.
+
+    `to` names one of the spec's `weights`, and `layout` one of its layouts; the first by default.
+    Gives the shapes of what was written by name.
+
+    Raises SpecError.
+    """
+    from composer.weights import dtype_named, map_named
+    from composer.weights import export_weights as written
+
+    made = spec if isinstance(spec, ModelSpec) else load(spec, size=size, overrides=overrides)
+    chosen, kind = map_named(made.weights, to), dtype_named(dtype)
+    tensors = written(build_graph(made), chosen, weights, out, layout=layout, dtype=kind)
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def _tree(spec: Source, size: str | None, overrides: Iterable[str]) -> Tree:

@@ -11,7 +11,11 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
+from .rope import Rope
+
+Projection = Literal["q", "k", "v", "o"]
 
 
 class _Heads(Component):
@@ -30,13 +34,32 @@ class _Heads(Component):
     head_dim: Positive | None = Field(
         default=None, description="Width of a head. Default: d_model / num_heads."
     )
-    bias: bool = Field(default=True, description="Whether the four projections have a bias.")
+    bias: bool | list[Projection] = Field(
+        default=True,
+        description="Whether the four projections have a bias, or which of q, k, v and o have one.",
+    )
     dropout: Probability = Field(default=0.0, description="Dropout on the attention weights.")
     qk_scale: PositiveNumber | None = Field(
         default=None, description="Factor of the scores. Default: head_dim^-0.5."
     )
-    qk_norm: bool = Field(
-        default=False, description="RMS norm on each query and key head (Dehghani et al., 2023)."
+    qk_norm: Component | None = Field(
+        default=None,
+        description="A norm on queries and keys (Dehghani et al., 2023); true is an RMS norm.",
+        json_schema_extra={"slot": "qk_norm", "default": "rmsnorm"},
+    )
+    qk_norm_over: Literal["head", "full"] = Field(
+        default="head", description="Whether each head is normed by itself, or all of them as one."
+    )
+    clip_qkv: PositiveNumber | None = Field(
+        default=None, description="Queries, keys and values are clipped to within this, as in MPT."
+    )
+    softcap: PositiveNumber | None = Field(
+        default=None, description="Scores are bent to stay within this (tanh), as in Gemma 2."
+    )
+    sinks: bool = Field(
+        default=False,
+        description="A learned score a head that takes part in the softmax and is then dropped, "
+        "as in gpt-oss (Xiao et al., 2023, arXiv:2309.17453).",
     )
 
     def complete(self, place: Mapping[str, Any]) -> Self:
@@ -47,6 +70,14 @@ class _Heads(Component):
                 "num_kv_heads",
                 f"num_heads {heads} is not a multiple of num_kv_heads {groups}",
                 _nearest_divisor("num_kv_heads", groups, heads),
+            )
+        if made.qk_norm_over == "full" and (
+            made.qk_norm is None or isinstance(made.qk_norm, HeadNorm)
+        ):
+            raise OptionError(
+                "qk_norm_over",
+                "a norm over all heads needs a qk_norm of one width",
+                "qk_norm: rmsnorm",
             )
         width = place["d_model"]
         if made.head_dim is None and isinstance(width, int):
@@ -70,11 +101,31 @@ class _Heads(Component):
         tensors: Tensors = {}
         for name, shape in shapes.items():
             tensors[f"{name}.weight"] = shape
-            if self.bias:
+            if self._biased(name):
                 tensors[f"{name}.bias"] = shape[:1]
-        if self.qk_norm:
-            tensors |= {f"{name}_norm.weight": (axes.head_dim,) for name in ("q", "k")}
-        return tensors
+        # A module's own parameters come before those of the modules in it.
+        return {"sinks": (axes.num_heads,), **tensors} if self.sinks else tensors
+
+    def _biased(self, projection: str) -> bool:
+        return self.bias if isinstance(self.bias, bool) else projection in self.bias
+
+    def _bias_arguments(self) -> dict[str, bool]:
+        """`bias` as most projections have it, and the projections that differ."""
+        each = {name: self._biased(name) for name in ("q", "k", "v", "o")}
+        usual = sum(each.values()) >= 2  # noqa: PLR2004 - half of four
+        return {"bias": usual} | {f"{n}_bias": b for n, b in each.items() if b != usual}
+
+    def parts(self, axes: Axes) -> dict[str, Placed]:
+        if self.qk_norm is None:
+            return {}
+        made = {}
+        for name, heads in (("q", axes.num_heads), ("k", axes.num_kv_heads)):
+            width = heads * axes.head_dim if self.qk_norm_over == "full" else axes.head_dim
+            shape: tuple[Size, ...] = (axes.batch, axes.time, width)
+            if isinstance(self.qk_norm, HeadNorm):
+                shape = (axes.batch, heads, axes.time, axes.head_dim)
+            made[f"{name}_norm"] = place(self.qk_norm, {"x": shape})
+        return made
 
     def _arguments(self, axes: Axes) -> dict[str, Any]:
         grouped = self.num_kv_heads != self.num_heads
@@ -83,10 +134,13 @@ class _Heads(Component):
             "num_heads": self.num_heads,
             "head_dim": self.head_dim,
             "num_kv_heads": self.num_kv_heads if grouped else None,
-            "bias": self.bias,
+            **self._bias_arguments(),
             "dropout": self.dropout,
             "scale": self.qk_scale,
-            "qk_norm": self.qk_norm,
+            "norm_over_all": self.qk_norm_over == "full",
+            "clip_qkv": self.clip_qkv,
+            "softcap": self.softcap,
+            "has_sinks": self.sinks,
         }
 
     def _flops(self, axes: Axes, source: Size, memory_width: int) -> Size:
@@ -121,6 +175,17 @@ class Attention(_Heads):
         {"num_heads": 4, "num_kv_heads": 2, "head_dim": 12, "bias": False, "causal": True},
         {"num_heads": 4, "num_kv_heads": 1, "position": {"kind": "rope"}, "causal": True},
         {"num_heads": 2, "window": 3, "causal": True, "qk_norm": True, "qk_scale": 0.25},
+        {"num_heads": 4, "num_kv_heads": 2, "bias": ["q", "v"], "qk_norm": {"kind": "head_norm"}},
+        {"num_heads": 4, "num_kv_heads": 2, "qk_norm": "layernorm", "qk_norm_over": "full"},
+        {"num_heads": 4, "bias": ["o"], "clip_qkv": 0.5, "position": "alibi", "causal": True},
+        {"num_heads": 4, "num_kv_heads": 2, "softcap": 5.0, "sinks": True, "position": "alibi"},
+        {
+            "num_heads": 4,
+            "position": {"kind": "rope", "fraction": 0.5, "layout": "interleaved"},
+            "sinks": True,
+            "window": 2,
+            "causal": True,
+        },
         {"num_heads": 2, "window": 2, "dropout": 0.1},
     )
 
@@ -147,7 +212,11 @@ class Attention(_Heads):
         return self._projections(axes, axes.d_model)
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {**self._arguments(axes), "causal": self.causal}
+        given = {**self._arguments(axes), "causal": self.causal}
+        if isinstance(self.position, Rope):
+            turn = self.position.turn(axes.head_dim)
+            given |= {} if turn is None else {"turn": turn}
+        return given
 
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(causal=bool(self.causal), window=self.window)}
@@ -156,7 +225,9 @@ class Attention(_Heads):
         if self.position is None:
             return {}
         shape = (axes.batch, axes.time, axes.d_model)
-        return {"rope": place(self.position, {"x": shape}, head_dim=axes.head_dim)}
+        given = {"head_dim": axes.head_dim, "num_heads": axes.num_heads, "causal": self.causal}
+        table = place(self.position, {"x": shape}, **given)
+        return {next(iter(table.outputs)): table}
 
     def flops(self, axes: Axes) -> Size:
         return self._flops(axes, axes.time, axes.d_model)

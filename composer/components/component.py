@@ -26,7 +26,9 @@ SLOTS = {
     "embed": "as the `embed` of a stack",
     "position": "as the `position` of an embedding",
     "attention_position": "as the `position` of an attention",
+    "rope_scaling": "as the `scaling` of rotary positions",
     "norm": "as a `norm`",
+    "qk_norm": "as the `qk_norm` of an attention",
     "layer": "as a branch of a layer",
     "cross_attention": "as a `cross_attention`",
     "feed_forward": "as a `feed_forward`",
@@ -101,9 +103,15 @@ class Component(BaseModel):
     needs: ClassVar[tuple[str, ...]] = ()
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
+    data_dependent: ClassVar[bool] = False
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     example_inputs: ClassVar[Inputs] = {"x": (2, 6, 32)}
     parsed: ClassVar[Signature]
+
+    @property
+    def half(self) -> str:
+        """The class that computes it; a kind may have one of torch's own for its plain form."""
+        return type(self).module
 
     @property
     def sees_future(self) -> bool:

@@ -10,7 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
-from .options import PositiveNumber
+from .options import Number, Positive, PositiveNumber
 
 
 class LayerNorm(Component):
@@ -18,19 +18,44 @@ class LayerNorm(Component):
 
     kind: Literal["layernorm"] = "layernorm"
     role: ClassVar[Role] = "norm"
-    slots: ClassVar[tuple[str, ...]] = ("norm", "module")
+    slots: ClassVar[tuple[str, ...]] = ("norm", "qk_norm", "module")
     module: ClassVar[str] = "nn.LayerNorm"
-    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"eps": 1e-6, "bias": False})
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {"eps": 1e-6, "bias": False},
+        {"affine": False},
+        {"weight_offset": 1.0},
+    )
 
     eps: PositiveNumber = Field(default=1e-5, description="Added to the variance.")
     bias: bool = Field(default=True, description="Whether a learned offset is added.")
+    affine: bool = Field(
+        default=True, description="Whether there is a learned weight; without one, no bias either."
+    )
+    weight_offset: Number = Field(
+        default=0.0, description="Added to the weight, which then starts lower by as much."
+    )
+
+    @property
+    def half(self) -> str:
+        """Torch's own class, but where the weight has an offset."""
+        return "OffsetLayerNorm" if self.affine and self.weight_offset else "nn.LayerNorm"
 
     def tensors(self, axes: Axes) -> Tensors:
         names = ("weight", "bias") if self.bias else ("weight",)
-        return dict.fromkeys(names, (axes.d_model,))
+        return dict.fromkeys(names, (axes.d_model,)) if self.affine else {}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"normalized_shape": axes.d_model, "eps": self.eps, "bias": self.bias}
+        if self.half == "OffsetLayerNorm":
+            given = {"width": axes.d_model, "offset": self.weight_offset}
+            return {**given, "eps": self.eps, "bias": self.bias}
+        affine = {} if self.affine else {"elementwise_affine": False}
+        return {
+            "normalized_shape": axes.d_model,
+            "eps": self.eps,
+            **affine,
+            "bias": self.bias or not self.affine,
+        }
 
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
@@ -41,17 +66,68 @@ class RmsNorm(Component):
 
     kind: Literal["rmsnorm"] = "rmsnorm"
     role: ClassVar[Role] = "norm"
-    slots: ClassVar[tuple[str, ...]] = ("norm", "module")
+    slots: ClassVar[tuple[str, ...]] = ("norm", "qk_norm", "module")
     module: ClassVar[str] = "nn.RMSNorm"
-    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"eps": 1e-5})
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {"eps": 1e-5},
+        {"affine": False},
+        {"weight_offset": 1.0},
+    )
 
     eps: PositiveNumber = Field(default=1e-6, description="Added to the mean square.")
+    affine: bool = Field(default=True, description="Whether there is a learned weight.")
+    weight_offset: Number = Field(
+        default=0.0,
+        description="Added to the weight, which then starts lower by as much; 1 in Gemma.",
+    )
+
+    @property
+    def half(self) -> str:
+        """Torch's own class, but where the weight has an offset."""
+        return "OffsetRmsNorm" if self.affine and self.weight_offset else "nn.RMSNorm"
 
     def tensors(self, axes: Axes) -> Tensors:
-        return {"weight": (axes.d_model,)}
+        return {"weight": (axes.d_model,)} if self.affine else {}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"normalized_shape": axes.d_model, "eps": self.eps}
+        if self.half == "OffsetRmsNorm":
+            return {"width": axes.d_model, "offset": self.weight_offset, "eps": self.eps}
+        affine = {} if self.affine else {"elementwise_affine": False}
+        return {"normalized_shape": axes.d_model, "eps": self.eps, **affine}
 
     def label(self, axes: Axes) -> Label:
         return Label("RMSNorm")
+
+
+class HeadNorm(Component):
+    """Layer or RMS normalisation of each head with a weight of its own for every head.
+
+    As in Cohere's Command R and StableLM 2; it stands in the `qk_norm` of an attention.
+    """
+
+    kind: Literal["head_norm"] = "head_norm"
+    role: ClassVar[Role] = "norm"
+    slots: ClassVar[tuple[str, ...]] = ("qk_norm",)
+    signature: ClassVar[str] = "x[batch heads time head_dim] -> [batch heads time head_dim]"
+    module: ClassVar[str] = "HeadNorm"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"by": "rms", "eps": 1e-6})
+    example_inputs = {"x": (2, 4, 6, 8)}
+
+    by: Literal["layer", "rms"] = Field(
+        default="layer", description="Whether the mean is taken away before scaling."
+    )
+    eps: PositiveNumber = Field(default=1e-5, description="Added to the variance.")
+    heads: Positive | None = Field(
+        default=None, description="Number of heads. Default: that of what is normed."
+    )
+
+    def tensors(self, axes: Axes) -> Tensors:
+        return {"weight": (axes.heads, axes.head_dim)}
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        given = {"num_heads": axes.heads, "head_dim": axes.head_dim, "eps": self.eps}
+        return {**given, "center": self.by == "layer"}
+
+    def label(self, axes: Axes) -> Label:
+        return Label("LayerNorm" if self.by == "layer" else "RMSNorm", "a weight a head")

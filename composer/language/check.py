@@ -26,6 +26,7 @@ from .spec import (
 )
 from .stacks import stack_in
 from .validate import describe, validate
+from .weights import weights_in
 
 NAMED_SECTIONS = ("inputs", "encoders", "decoders", "modules", "outputs")
 _EXAMPLES = {
@@ -61,6 +62,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     outputs = tuple(_outputs(tree, context))
     start = get(tree, ("initialization",)) or Scalar("normal", tree.span)
     initialization = component_in("initialization", start, context)
+    weights = weights_in(tree, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -79,6 +81,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         initialization,
         tree,
         size,
+        weights=weights,
     )
 
 

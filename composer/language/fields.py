@@ -45,6 +45,7 @@ class ModelFields(Fields):
     initialization: Slot = Field(default=None, description="How parameters start.")
     extends: Text | None = Field(default=None, description="A spec that this one is merged over.")
     sizes: Any = Field(default=None, description="Named variants, chosen with --size.")
+    weights: Any = Field(default=None, description="Maps of weights, by whose names they read.")
 
 
 class StackFields(Fields):

@@ -142,8 +142,11 @@ def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, An
         if is_none(tree):
             made[name] = None
             continue
-        default = "layernorm" if extra["slot"] == "norm" else None
-        inner = component_in(str(extra["slot"]), tree, check, default=default)
+        default = "layernorm" if extra["slot"] == "norm" else extra.get("default")
+        if default is not None and isinstance(tree, Scalar) and tree.value is True:
+            tree = Mapping({}, tree.span)
+        kind = None if default is None else str(default)
+        inner = component_in(str(extra["slot"]), tree, check, default=kind)
         made[name] = None if inner is None else inner.component
     return made
 

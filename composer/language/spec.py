@@ -10,6 +10,7 @@ from composer.components.component import Component
 from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
+from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
 
@@ -184,6 +185,7 @@ class ModelSpec:
     tree: Tree
     size: str | None = None
     places: Mapping[str, Span] = field(default_factory=dict)
+    weights: Mapping[str, WeightMap] = field(default_factory=dict)
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

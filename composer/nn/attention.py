@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -23,7 +25,17 @@ class Attention(nn.Module):
         causal: bool = False,
         dropout: float = 0.0,
         scale: float | None = None,
-        qk_norm: bool = False,
+        q_bias: bool | None = None,
+        k_bias: bool | None = None,
+        v_bias: bool | None = None,
+        o_bias: bool | None = None,
+        q_norm: nn.Module | None = None,
+        k_norm: nn.Module | None = None,
+        norm_over_all: bool = False,
+        clip_qkv: float | None = None,
+        softcap: float | None = None,
+        has_sinks: bool = False,
+        turn: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor] = rotate,
         return_weights: bool = False,
     ) -> None:
         super().__init__()
@@ -33,14 +45,19 @@ class Attention(nn.Module):
         self.causal = causal
         self.dropout = dropout
         self.scale = scale
+        self.norm_over_all = norm_over_all
+        self.clip_qkv = clip_qkv
+        self.softcap = softcap
+        self.turn = turn
         self.return_weights = return_weights
         self.grouped = num_kv_heads is not None
-        self.q = nn.Linear(d_model, num_heads * head_dim, bias=bias)
-        self.k = nn.Linear(kv_width, kv_heads * head_dim, bias=bias)
-        self.v = nn.Linear(kv_width, kv_heads * head_dim, bias=bias)
-        self.o = nn.Linear(num_heads * head_dim, d_model, bias=bias)
-        self.q_norm = nn.RMSNorm(head_dim) if qk_norm else None
-        self.k_norm = nn.RMSNorm(head_dim) if qk_norm else None
+        self.q = nn.Linear(d_model, num_heads * head_dim, bias=bias if q_bias is None else q_bias)
+        self.k = nn.Linear(kv_width, kv_heads * head_dim, bias=bias if k_bias is None else k_bias)
+        self.v = nn.Linear(kv_width, kv_heads * head_dim, bias=bias if v_bias is None else v_bias)
+        self.o = nn.Linear(num_heads * head_dim, d_model, bias=bias if o_bias is None else o_bias)
+        self.q_norm = q_norm
+        self.k_norm = k_norm
+        self.sinks = nn.Parameter(torch.zeros(num_heads)) if has_sinks else None
 
     def forward(
         self,
@@ -48,37 +65,60 @@ class Attention(nn.Module):
         memory: Tensor | None = None,
         mask: Tensor | None = None,
         rope: tuple[Tensor, Tensor] | None = None,
+        position_bias: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
         """x (batch, time, d_model) -> the same; reads `memory` (batch, source, width) if given."""
         source = x if memory is None else memory
-        q = self.q(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # batch heads time dim
-        k = self.k(source).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        if self.norm_over_all and self.q_norm is not None and self.k_norm is not None:
+            q = self.q_norm(self.q(x)).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            k = self.k_norm(self.k(source)).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        else:
+            q = self.q(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)  # batch heads time dim
+            k = self.k(source).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         v = self.v(source).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        if self.q_norm is not None:
+        if self.clip_qkv is not None:
+            q, k, v = (each.clamp(-self.clip_qkv, self.clip_qkv) for each in (q, k, v))
+        if self.q_norm is not None and not self.norm_over_all:
             q = self.q_norm(q)
-        if self.k_norm is not None:
+        if self.k_norm is not None and not self.norm_over_all:
             k = self.k_norm(k)
         if rope is not None:
-            q = rotate(q, rope)
-            k = rotate(k, rope)
+            q = self.turn(q, rope)
+            k = self.turn(k, rope)
         if self.return_weights:
             if self.grouped:
                 k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
                 v = v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)
-            weights = attention_probabilities(q, k, mask, self.causal, self.scale)
+            weights = attention_probabilities(
+                q, k, mask, self.causal, self.scale, self.softcap, self.sinks, position_bias
+            )
             x = F.dropout(weights, self.dropout, self.training) @ v
             return self.o(x.transpose(1, 2).flatten(2)), weights
+        if self.softcap is not None or self.sinks is not None:
+            if self.grouped:
+                k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+                v = v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)
+            weights = attention_probabilities(
+                q, k, mask, self.causal, self.scale, self.softcap, self.sinks, position_bias
+            )
+            x = F.dropout(weights, self.dropout, self.training) @ v
+            return self.o(x.transpose(1, 2).flatten(2))
         x = F.scaled_dot_product_attention(
             q,
             k,
             v,
-            attn_mask=mask,
+            attn_mask=mask if position_bias is None else masked_bias(position_bias, mask),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal and mask is None,
+            is_causal=self.causal and mask is None and position_bias is None,
             scale=self.scale,
             enable_gqa=self.grouped,
         )
         return self.o(x.transpose(1, 2).flatten(2))
+
+
+def masked_bias(position_bias: Tensor, mask: Tensor | None = None) -> Tensor:
+    """position_bias (heads, time, keys), -inf where the mask hides a key."""
+    return position_bias if mask is None else position_bias.masked_fill(~mask, float("-inf"))
 
 
 def attention_probabilities(
@@ -87,12 +127,22 @@ def attention_probabilities(
     mask: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
+    softcap: float | None = None,
+    sinks: Tensor | None = None,
+    position_bias: Tensor | None = None,
 ) -> Tensor:
     """q (batch, heads, time, dim), k (batch, heads, keys, dim) -> (batch, heads, time, keys)."""
     scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)
+    if softcap is not None:
+        scores = softcap * (scores / softcap).tanh()
+    if position_bias is not None:
+        scores = scores + position_bias
     if mask is not None:
         scores = scores.masked_fill(~mask, float("-inf"))
     elif causal:
         allowed = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).tril()
         scores = scores.masked_fill(~allowed, float("-inf"))
+    if sinks is not None:
+        sink = sinks[:, None, None].expand(*scores.shape[:3], 1)
+        return torch.cat([scores, sink], dim=-1).softmax(dim=-1)[..., :-1]
     return scores.softmax(dim=-1).nan_to_num(0.0)

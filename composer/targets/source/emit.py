@@ -146,11 +146,30 @@ def _library_imports(used: list[Definition]) -> list[str]:
 
 
 def _base_first(texts: list[str]) -> list[str]:
-    """Constants, then base classes before those that inherit from them; else the order stays."""
+    """What is read when a class is defined comes before it: constants, bases, defaults."""
+    early = {name for text in texts for name in _read_when_defined(text)}
     constants = [text for text in texts if not text.startswith(("class ", "def ", "@"))]
-    bases = [text for text in texts if text.startswith("class TiedModule")]
-    first = [*constants, *bases]
-    return [*constants, texts[0], *bases, *(t for t in texts[1:] if t not in first)]
+    named = [text for text in texts[1:] if text not in constants]
+    first = [text for text in named if _name_defined(text) in early]
+    return [*constants, texts[0], *first, *(text for text in named if text not in first)]
+
+
+def _name_defined(text: str) -> str:
+    """The name of a class or function."""
+    (node,) = ast.parse(text).body
+    assert isinstance(node, ast.ClassDef | ast.FunctionDef)
+    return node.name
+
+
+def _read_when_defined(text: str) -> Iterator[str]:
+    """Names that a definition reads when it is made: bases, and defaults of arguments."""
+    for node in ast.walk(ast.parse(text)):
+        read: list[ast.expr | None] = []
+        if isinstance(node, ast.ClassDef):
+            read = [*node.bases]
+        elif isinstance(node, ast.arguments):
+            read = [*node.defaults, *node.kw_defaults]
+        yield from (each.id for each in read if isinstance(each, ast.Name))
 
 
 def _import_lines(body: str, known: Mapping[str, str], library: list[str]) -> str:

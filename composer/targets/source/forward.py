@@ -248,15 +248,17 @@ def tables_of(stack: Stack) -> dict[object, Placed]:
 
 
 def table_name(stack: Stack, key: object) -> str:
-    """The attribute of a table; by its layer type where there are several."""
+    """The attribute of a table; by its layer type where there are several of one use."""
     tables = tables_of(stack)
-    if len(tables) == 1:
-        return "rope"
+    use = next(iter(tables[key].outputs))
+    alike = [k for k, table in tables.items() if next(iter(table.outputs)) == use]
+    if len(alike) == 1:
+        return use
     for kind in stack.kinds:
         for branch in kind.branches:
             for body in branch.bodies:
                 placed = body.node.placed
                 made = [constructor(t) for t in placed.component.tables(placed.axes).values()]
                 if key in made and kind.type:
-                    return f"{kind.type}_rope"
-    return f"rope_{list(tables).index(key) + 1}"
+                    return f"{kind.type}_{use}"
+    return f"{use}_{alike.index(key) + 1}"

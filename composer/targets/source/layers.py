@@ -22,6 +22,7 @@ class LayerArguments:
 
     reads: tuple[str, ...]
     sides: dict[str, tuple[object, Given]] = field(default_factory=dict)
+    types: dict[object, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
         """Names in the order of the signature."""
@@ -58,6 +59,9 @@ def arguments_of(kind: LayerKind, stack: Stack, plan: Plan) -> LayerArguments:
         for body in branch.bodies:
             for argument, key, given in body_sides(body, stack, plan):
                 found.sides.setdefault(side_name(argument, key, found), (key, given))
+            for table in body.node.placed.component.tables(body.node.placed.axes).values():
+                single = len(table.outputs) == 1
+                found.types[constructor(table)] = "Tensor" if single else "tuple[Tensor, Tensor]"
     return found
 
 
@@ -120,7 +124,7 @@ def _summary(kind: LayerKind) -> str:
 def _signature(kind: LayerKind, arguments: LayerArguments) -> list[str]:
     parts = ["self", "x: Tensor", *(f"{name}: Tensor" for name in arguments.reads)]
     for name, (key, given) in arguments.sides.items():
-        kind_ = "Tensor" if isinstance(key, tuple) else "tuple[Tensor, Tensor]"
+        kind_ = arguments.types.get(key, "Tensor")
         parts.append(f"{name}: {kind_}{' | None' if given == 'maybe' else ''}")
     count = len(kind.weights)
     returns = "Tensor" if not count else f"tuple[{', '.join(['Tensor'] * (count + 1))}]"

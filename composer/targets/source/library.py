@@ -112,13 +112,12 @@ def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
 
 def default_arguments(component: Component) -> dict[str, object]:
     """Constant defaults of the constructor of a component's torch half."""
-    return _defaults(component.kind)
+    return _defaults(component.kind, component.half)
 
 
 @cache
-def _defaults(kind: str) -> dict[str, object]:
-    cls = KINDS[kind]
-    found = definitions([kind]).get(cls.module)
+def _defaults(kind: str, half: str) -> dict[str, object]:
+    found = definitions([kind]).get(half)
     if found is None or not found.is_class:
         return {}
     (tree,) = ast.parse(found.text).body

@@ -36,7 +36,7 @@ class Plan:
 
     def use(self, placed: Placed, given: Mapping[str, Given]) -> None:
         """Records that a component is called with these arguments beside its input."""
-        self.uses.setdefault(placed.component.module, []).append(dict(given))
+        self.uses.setdefault(placed.component.half, []).append(dict(given))
         for part in placed.parts.values():
             passed = {
                 n: g for n, g in given.items() if n == "mask" and part.component.masks(part.axes)

@@ -64,7 +64,7 @@ def constructor(placed: Placed, **more: object) -> str:
         or type(defaults[name]) is not type(value)
     }
     written |= {name: constructor(part) for name, part in placed.parts.items()}
-    module = placed.component.module
+    module = placed.component.half
     if module.startswith("nn."):
         return f"{module}({', '.join(_torch_arguments(module, arguments))})"
     return f"{module}({', '.join(f'{name}={text}' for name, text in written.items())})"

@@ -1,0 +1,83 @@
+"""Selective state spaces."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import Self
+
+from composer.shapes import Axes, Size
+
+from .component import Component, Label, Role, Tensors
+from .options import Positive
+
+
+class Mamba(Component):
+    """A selective state space (Gu and Dao, 2023, arXiv:2312.00752): it chooses what to keep."""
+
+    kind: Literal["mamba"] = "mamba"
+    role: ClassVar[Role] = "attention"
+    slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
+    mixes_time: ClassVar[bool] = True
+    causal: ClassVar[bool] = True
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {
+            "d_inner": 24,
+            "state_size": 4,
+            "kernel_size": 3,
+            "dt_rank": 5,
+            "bias": True,
+            "conv_bias": False,
+        },
+    )
+
+    d_inner: Positive | None = Field(
+        default=None, description="Number of channels. Default: 2 * d_model."
+    )
+    state_size: Positive = Field(default=16, description="Width of each channel's state.")
+    kernel_size: Positive = Field(default=4, description="Steps of the convolution before it.")
+    dt_rank: Positive | None = Field(
+        default=None,
+        description="Width that step sizes are made of. Default: d_model / 16, rounded up.",
+    )
+    bias: bool = Field(default=False, description="Whether the maps in and out have a bias.")
+    conv_bias: bool = Field(default=True, description="Whether the convolution has a bias.")
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        made = super().complete(place)
+        width = place["d_model"]
+        inner = 2 * width if made.d_inner is None else made.d_inner
+        rank = -(-width // 16) if made.dt_rank is None else made.dt_rank
+        return made.model_copy(update={"d_inner": inner, "dt_rank": rank})
+
+    def tensors(self, axes: Axes) -> Tensors:
+        inner, state, rank = axes.d_inner, axes.state_size, axes.dt_rank
+        tensors: Tensors = {
+            "A_log": (inner, state),
+            "D": (inner,),
+            "in_proj.weight": (2 * inner, axes.d_model),
+        }
+        if self.bias:
+            tensors["in_proj.bias"] = (2 * inner,)
+        tensors["conv.weight"] = (inner, 1, axes.kernel_size)
+        if self.conv_bias:
+            tensors["conv.bias"] = (inner,)
+        tensors["x_proj.weight"] = (rank + 2 * state, inner)
+        tensors |= {"dt_proj.weight": (inner, rank), "dt_proj.bias": (inner,)}
+        tensors["out_proj.weight"] = (axes.d_model, inner)
+        return {**tensors, "out_proj.bias": (axes.d_model,)} if self.bias else tensors
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        names = ("d_inner", "state_size", "kernel_size", "dt_rank", "bias", "conv_bias")
+        return {"d_model": axes.d_model, **{name: getattr(self, name) for name in names}}
+
+    def flops(self, axes: Axes) -> Size:
+        inner, state, rank = axes.d_inner, axes.state_size, axes.dt_rank
+        linear = 3 * axes.d_model * inner + inner * (rank + 2 * state) + rank * inner
+        return 2 * axes.batch * axes.time * (linear + inner * axes.kernel_size)
+
+    def label(self, axes: Axes) -> Label:
+        return Label("Selective State Space", f"{axes.d_inner} channels × {axes.state_size}")

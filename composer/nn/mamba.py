@@ -1,0 +1,60 @@
+"""Selective state spaces (Gu and Dao, 2023, Mamba)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class Mamba(nn.Module):
+    """A gated, selective recurrence after a short causal convolution."""
+
+    def __init__(
+        self,
+        d_model: int,
+        d_inner: int,
+        state_size: int,
+        kernel_size: int,
+        dt_rank: int,
+        bias: bool = False,
+        conv_bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.sizes = [dt_rank, state_size, state_size]
+        rates = torch.arange(1, state_size + 1, dtype=torch.get_default_dtype())
+        self.A_log = nn.Parameter(rates.log().repeat(d_inner, 1))
+        self.D = nn.Parameter(torch.ones(d_inner))
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=bias)
+        self.conv = nn.Conv1d(d_inner, d_inner, kernel_size, groups=d_inner, bias=conv_bias)
+        self.x_proj = nn.Linear(d_inner, dt_rank + 2 * state_size, bias=False)
+        self.dt_proj = nn.Linear(dt_rank, d_inner)
+        self.out_proj = nn.Linear(d_inner, d_model, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, time, d_model) -> the same; step t depends on steps up to t only."""
+        x, gate = self.in_proj(x).chunk(2, dim=-1)
+        x = F.pad(x.transpose(1, 2), (self.kernel_size - 1, 0))
+        x = F.silu(self.conv(x)).transpose(1, 2)
+        dt, into, out = self.x_proj(x).split(self.sizes, dim=-1)
+        dt = F.softplus(self.dt_proj(dt))
+        y = selective_scan(x, dt, -self.A_log.exp(), into, out) + self.D * x
+        return self.out_proj(y * F.silu(gate))
+
+
+def selective_scan(x: Tensor, dt: Tensor, rates: Tensor, into: Tensor, out: Tensor) -> Tensor:
+    """The recurrence h_t = exp(dt_t A) h_(t-1) + dt_t B_t x_t, read as C_t h_t.
+
+    x and dt (batch, time, channels), A (channels, state), B and C (batch, time, state)
+    -> (batch, time, channels). Spans of steps are joined in twos, in log2(time) turns.
+    """
+    decay = torch.exp(dt[..., None] * rates)
+    state = (dt * x)[..., None] * into[:, :, None]
+    span = 1
+    while span < x.shape[1]:
+        joined = state[:, span:] + decay[:, span:] * state[:, :-span]
+        state = torch.cat([state[:, :span], joined], dim=1)
+        decay = torch.cat([decay[:, :span], decay[:, span:] * decay[:, :-span]], dim=1)
+        span *= 2
+    return (state * out[:, :, None]).sum(dim=-1)
