@@ -83,7 +83,7 @@ class Slots:
                         "if": {"type": "string"},
                         "then": {"enum": [*kinds, *(["none"] if empty else [])]},
                     },
-                    {"if": {"type": "boolean"}, "then": {"const": False}},
+                    {"if": {"type": "boolean"}, "then": {"enum": [False, *_yes(slot)]}},
                     *cases,
                     *self._kindless(kinds, slot, extra, partial=partial),
                 ],
@@ -205,3 +205,12 @@ def first_line(model: type) -> str:
 def ref(name: str) -> Schema:
     """A reference to a definition."""
     return {"$ref": f"#/definitions/{name}"}
+
+
+def _yes(slot: str) -> list[bool]:
+    """True where it stands for a kind: in a slot whose option has a kind by default."""
+    extras = (
+        field.json_schema_extra for cls in KINDS.values() for field in cls.model_fields.values()
+    )
+    named = (extra for extra in extras if isinstance(extra, dict) and extra.get("slot") == slot)
+    return [True] if any("default" in extra for extra in named) else []

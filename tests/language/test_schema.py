@@ -15,7 +15,13 @@ from composer.language.schema import schema
 from composer.targets.expand import expand
 
 ROOT = Path(__file__).resolve().parents[2]
-SPECS = sorted([*ROOT.glob("specs/**/*.yaml"), *ROOT.glob("tests/specs/*.yaml")])
+SPECS = sorted(
+    [
+        *ROOT.glob("specs/*.yaml"),
+        *ROOT.glob("specs/patterns/*.yaml"),
+        *ROOT.glob("tests/specs/*.yaml"),
+    ]
+)
 SCHEMA = schema()
 VALIDATOR = jsonschema.Draft7Validator(SCHEMA)
 

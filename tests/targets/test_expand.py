@@ -16,7 +16,13 @@ from composer.targets.diagram import draw
 from composer.targets.expand import expand
 
 ROOT = Path(__file__).resolve().parents[2]
-PATHS = sorted([*ROOT.glob("specs/**/*.yaml"), *ROOT.glob("tests/specs/*.yaml")])
+PATHS = sorted(
+    [
+        *ROOT.glob("specs/*.yaml"),
+        *ROOT.glob("specs/patterns/*.yaml"),
+        *ROOT.glob("tests/specs/*.yaml"),
+    ]
+)
 CASES = [(path, size) for path in PATHS for size in [None, *sizes_of(load(path))]]
 
 HEAD = """

@@ -14,7 +14,13 @@ from composer.shapes import show
 from composer.targets.summary import Row, _ranges, summarize, to_csv, to_json
 
 ROOT = Path(__file__).resolve().parents[2]
-SPECS = sorted([*ROOT.glob("specs/**/*.yaml"), *ROOT.glob("tests/specs/*.yaml")])
+SPECS = sorted(
+    [
+        *ROOT.glob("specs/*.yaml"),
+        *ROOT.glob("specs/patterns/*.yaml"),
+        *ROOT.glob("tests/specs/*.yaml"),
+    ]
+)
 
 SHARING = """
 composer: 1
