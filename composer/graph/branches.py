@@ -18,7 +18,7 @@ from composer.language.spec import (
 from composer.shapes import Shape
 
 from .graph import Body, Branch, Node
-from .infer import Placing, placed_norm
+from .placing import Placing, placed_norm
 from .wires import CrossUnit
 
 

@@ -19,7 +19,8 @@ from composer.shapes import Shape
 
 from .branches import Branches
 from .graph import Body, Branch, Memory, Node, State, Value
-from .infer import Placing, Sees, merge_sees, report_ids
+from .infer import Sees, merge_sees
+from .placing import Placing, report_ids
 from .wires import CrossUnit
 
 

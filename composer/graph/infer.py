@@ -2,155 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Literal
 
-from composer.components.component import Component, Inputs, OptionError, Placed, place
+from composer.components.component import Component, Placed
 from composer.components.embedding import TokenEmbedding
-from composer.diagnostics import Note, Problems, Span
-from composer.language.document import Mapping as MappingTree
-from composer.language.document import Sequence, Tree, get, value_span
+from composer.diagnostics import Problems
+from composer.language.document import value_span
 from composer.language.spec import (
     InputSpec,
     ModuleSpec,
     OutputSpec,
     ParallelSpec,
     StackSpec,
-    Written,
 )
-from composer.shapes import Shape, ShapeError, show
+from composer.shapes import Shape, show
 
-from .graph import Input, Module, Node, Output, Part, Stack, State, Value
+from .graph import Input, Module, Output, Part, Stack, State, Value
+from .placing import Placing, report_ids, said
 from .wires import PartSpec, Wires
 
 How = Literal["past", "all"]
 Sees = dict[str, How]
-
-
-class Placing:
-    """What the placing of all parts shares: references, the values known so far, problems.
-
-    `ids` are the parts whose numbers are token ids.
-    """
-
-    def __init__(self, wires: Wires, problems: Problems) -> None:
-        self.wires = wires
-        self.problems = problems
-        self.values: dict[State, Value] = {}
-        self.parts: dict[str, Part] = {}
-        self.ids: set[str] = set()
-        self._shared = _places(get(wires.spec.tree, ("defaults",)))
-
-    def value(self, state: State) -> Value | None:
-        """What is known of a state; None where its part is wrong."""
-        if state in self.values:
-            return self.values[state]
-        if state.layer is not None and not state.item:
-            return self.values.get(State(state.part))
-        return self.values.get(State(state.part)) if state.item == "mix" else None
-
-    def put(
-        self,
-        name: str,
-        written: Written,
-        inputs: Inputs,
-        owner: str,
-        span: Span,
-        sources: Mapping[str, tuple[State, ...]] | None = None,
-        /,
-        **given: object,
-    ) -> Node | None:
-        """A component in its place, or None with the reason as a problem.
-
-        `owner` is the part that it belongs to; `sources` are the states at its ports.
-        """
-        try:
-            placed = place(written.component, inputs, **given)
-            placed.component.tables(placed.axes)  # what a stack computes for it must fit, too
-            return Node(name, placed, span)
-        except OptionError as error:
-            self._option(error, written, owner)
-        except ShapeError as error:
-            self._mismatch(error, owner, span, sources or {})
-        return None
-
-    def _option(self, error: OptionError, written: Written, owner: str) -> None:
-        """An option that cannot hold; if it stands in `defaults`, once for all stacks."""
-        path = tuple(error.option.split("."))
-        span = value_span(written.tree, path)
-        whose = "" if span in self._shared else f"'{owner}': "
-        self.problems.add("C115", whose + error.message, span, fix=error.fix)
-
-    def _mismatch(
-        self, error: ShapeError, owner: str, span: Span, sources: Mapping[str, tuple[State, ...]]
-    ) -> None:
-        """An input of a shape that does not fit, and both ends of the conflict."""
-        states = sources.get(error.port, ())
-        why = f": {error.why}" if error.why else ""
-        if error.index >= len(states):
-            text = f"'{owner}' wants {error.want} but gets {show(error.got)}{why}"
-            self.problems.add("S201", text, span)
-            return
-        state = states[error.index]
-        port = (
-            f" as '{error.port}'" if len(sources) > 1 and error.port != next(iter(sources)) else ""
-        )
-        ends = [states[0], state] if error.index else [state]
-        notes = []
-        for end in dict.fromkeys(ends):
-            value = self.value(end)
-            made = show(error.got if value is None else value.shape)
-            notes.append(Note(f"'{said(end)}' makes {made}", self.wires.span_of(end.part)))
-        self.problems.add(
-            "S201",
-            f"'{owner}' wants {error.want}{port}, but '{said(state)}' is {show(error.got)}{why}",
-            self.wires.places.get((owner, state.part), span),
-            notes,
-            self._shape_fix(error, states),
-        )
-
-    def _shape_fix(self, error: ShapeError, states: tuple[State, ...]) -> str:
-        """What to write instead: another source, or a module between."""
-        state, first = states[error.index], self.value(states[0])
-        if state.part in self.ids:
-            return IDS_FIX
-        want = first.shape if error.index and first is not None else ()
-        differ = [
-            i for i, sizes in enumerate(zip(want, error.got, strict=False)) if sizes[0] != sizes[1]
-        ]
-        if len(want) == len(error.got) == _SEQUENCE and differ == [2] and isinstance(want[2], int):
-            return (
-                f"put a module between: {{kind: project, from: {said(state)}, d_model: {want[2]}}}"
-            )
-        if len(want) == len(error.got) == _SEQUENCE and differ == [1]:
-            return "let both have one length, or join them: {kind: concat, axis: time}"
-        return f"read something that makes {error.want}"
-
-
-_SEQUENCE = 3  # axes of a sequence: batch, time, width
-IDS_FIX = "read an encoder or decoder, which embeds the tokens"
-
-
-def said(state: State) -> str:
-    """A state as a spec refers to it."""
-    words = [state.part]
-    if state.layer is not None:
-        words += ["layers", str(max(state.layer, 0))]
-    if state.item and state.item != "mix":
-        words += [word for word in (state.branch, state.item) if word]
-    return ".".join(words)
-
-
-def _places(tree: Tree | None) -> set[Span]:
-    """The place of every value in a tree."""
-    if tree is None:
-        return set()
-    inside: Iterable[Tree] = ()
-    if isinstance(tree, MappingTree):
-        inside = (entry.value for entry in tree.entries.values())
-    elif isinstance(tree, Sequence):
-        inside = tree.items
-    return {tree.span}.union(*map(_places, inside))
 
 
 def infer(wires: Wires, problems: Problems) -> Placing:
@@ -167,6 +40,9 @@ def infer(wires: Wires, problems: Problems) -> Placing:
         if made is not None:
             placing.parts[name] = made
             placing.values[State(name)] = made.value
+    for state in dict.fromkeys(state for name in wires.order for state in wires.reads(name)):
+        if (value := placing.value(state)) is not None:
+            placing.values.setdefault(state, value)
     return placing
 
 
@@ -282,18 +158,6 @@ def _check_ids(
     return True
 
 
-def report_ids(reader: str, state: State, placing: Placing) -> None:
-    """Adds the problem that a part computes with token ids."""
-    wires = placing.wires
-    placing.problems.add(
-        "S201",
-        f"'{reader}' wants numbers, but '{said(state)}' is token ids",
-        wires.places.get((reader, state.part), wires.span_of(reader)),
-        [Note(f"'{said(state)}' is written here", wires.span_of(state.part))],
-        IDS_FIX,
-    )
-
-
 def _sees_after(component: Component, inputs: Mapping[str, list[Value]], shape: Shape) -> Sees:
     """What a module's result depends on."""
     sees: Sees = {}
@@ -372,12 +236,3 @@ def _vocab_size(state: State, placing: Placing) -> int | None:
             return None
     return None
 
-
-def placed_norm(
-    norm: Written, name: str, shape: Shape, owner: str, placing: Placing
-) -> Node | None:
-    """A norm over the width of `shape`."""
-    return placing.put(name, norm, {"x": shape}, owner, norm.tree.span)
-
-
-__all__ = ["Placed", "Placing", "Sees", "infer", "merge_sees", "placed_norm"]

@@ -20,7 +20,7 @@ from composer.shapes import Shape
 
 from .crosses import Crosses
 from .graph import Branch, Layer, LayerKind, Skip, State
-from .infer import Placing
+from .placing import Placing
 from .wires import SkipUnit
 
 Connection = CrossSpec | ParallelSpec | SkipSpec

@@ -13,8 +13,9 @@ from composer.language.spec import (
 )
 
 from .graph import State, Value
-from .infer import How, Placing, Sees, merge_sees, see_all
+from .infer import How, Sees, merge_sees, see_all
 from .layers import LayerBuilder
+from .placing import Placing
 
 Connection = CrossSpec | ParallelSpec | SkipSpec
 

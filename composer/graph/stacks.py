@@ -15,9 +15,9 @@ from composer.language.spec import (
 from composer.shapes import Shape, show
 
 from .graph import Input, Layer, Node, Stack, State, Value
-from .infer import Placing, placed_norm, report_ids, said
 from .layers import LayerBuilder
 from .leaks import sees
+from .placing import Placing, placed_norm, report_ids, said
 
 
 def stack_of(spec: StackSpec, placing: Placing) -> Stack | None:

@@ -18,7 +18,7 @@ def attention_mask(
     """
     mask = None if padding is None else padding[:, None, None, :]
     if window is not None:
-        mask = combine_masks(mask, window_mask(x, window, causal))
+        mask = combine_masks(mask, sliding_mask(x, window, causal))
     elif causal and mask is not None:
         mask = combine_masks(mask, causal_mask(x))
     return mask
@@ -30,7 +30,7 @@ def causal_mask(x: Tensor) -> Tensor:
     return torch.ones(time, time, dtype=torch.bool, device=x.device).tril()
 
 
-def window_mask(x: Tensor, window: int, causal: bool) -> Tensor:
+def sliding_mask(x: Tensor, window: int, causal: bool) -> Tensor:
     """x (batch, time, d_model) -> (time, time): each step reads those nearer than `window`.
 
     A causal window holds `window` steps, the present one included; a bidirectional one reaches

@@ -27,7 +27,7 @@ def _one_thread():
 @pytest.fixture(scope="session")
 def emitted(tmp_path_factory) -> Path:
     """A folder with the standalone source of every case."""
-    folder = tmp_path_factory.mktemp("emitted")
+    folder: Path = tmp_path_factory.mktemp("emitted")
     for case in CASES:
         module = inspect.getmodule(type(model_of(case)))
         (folder / f"{file_name(case)}.py").write_text(inspect.getsource(module))

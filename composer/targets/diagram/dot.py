@@ -8,14 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 LONGEST = 120
-"""Of a text that is longer, the rest is cut: a label is one line."""
+"""Of a label that is longer, the rest is cut: it is one line."""
+
+LONGEST_QUOTED = 1000
+"""The same of other texts, which are shown when one points at something."""
 
 _KEYWORDS = {"node", "edge", "graph", "digraph", "subgraph", "strict"}
 _BARE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*|-?\d+(?:\.\d+)?")
 _UNSEEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufdd0-\ufdef\ufffe\uffff\ud800-\udfff]"
+    "[\x00-\x1f\x7f-\x9f\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ud800-\udfff\ufdd0-\ufdef\ufeff\ufffe\uffff]"
 )
-_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
+_ENTITIES = str.maketrans(
+    {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": r"\\"}  # \N is a node's name
+)
 
 
 class Html(str):
@@ -26,20 +31,20 @@ class Html(str):
 
 Attribute = str | float | bool | tuple[str, ...]
 """The value of an attribute: an `Html` is written as such, any other text is quoted, a tuple is
-several lines of text."""
+the lines of a tooltip."""
 
 Attributes = Mapping[str, Attribute]
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
     """`text` on one line of bounded length, without characters that XML or a reader cannot take."""
-    shown = " ".join(_UNSEEN.sub(" ", text).split())
+    shown = _UNSEEN.sub(" ", text)
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"
 
 
 def escape(text: str) -> str:
     """`text` as it may stand within an HTML label."""
-    return clean(text).translate(_ENTITIES) or "&#160;"
+    return " ".join(clean(text).split()).translate(_ENTITIES) or "&#160;"
 
 
 def quote(text: str) -> str:
@@ -139,9 +144,11 @@ def _value(value: Attribute) -> str:
     if isinstance(value, float | int):
         return f"{value:g}"
     if isinstance(value, tuple):
-        return '"' + r"\n".join(_escaped(clean(line)) for line in value) + '"'
+        # In these Graphviz looks for escapes twice.
+        return '"' + r"\n".join(_escaped(line, r"\\\\") for line in value) + '"'
     return f"<{value}>" if isinstance(value, Html) else quote(value)
 
 
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("&", "&amp;")
+def _escaped(text: str, backslash: str = r"\\") -> str:
+    safe = clean(text, LONGEST_QUOTED).replace("\\", backslash)
+    return safe.replace('"', '\\"').replace("&", "&amp;")

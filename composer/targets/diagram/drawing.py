@@ -41,7 +41,7 @@ def draw(
         compound=True, splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25,
         bgcolor=pen.palette.canvas, fontname=FONT, fontcolor=pen.palette.title, fontsize=12,
         labelloc="t" if pen.right else "b", labeljust="l",
-        label=labels.stacked(heading, legend) if pen.right else legend, tooltip=describe(graph),
+        label=labels.stacked(heading, legend) if pen.right else legend, tooltip=(describe(graph),),
     )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from typing import Literal
 
 from composer.graph.graph import Graph, LayerKind, Stack
 
-from .folding import fold_for_model
+from .folding import fold_for_model, tidy
 from .layers import layer_class
 from .library import Definition, definitions, names_in
 from .model import model_class, output_class
@@ -51,7 +51,7 @@ def emit(graph: Graph, mode: Mode = "standalone") -> str:
         imports = _library_imports([d for d in used if d.name in named and d.ours])
     else:
         texts, copied = fold_for_model(texts, used, made.uses)
-    ordered = _base_first([*texts, *copied])
+    ordered = _base_first([*(tidy(text) for text in texts), *copied])
     body = "\n\n".join(ordered)
     head = "\n".join(docstring(_about(graph), 0))
     known = dict(_IMPORTS)

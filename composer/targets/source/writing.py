@@ -126,10 +126,10 @@ def docstring(text: str, indent: int) -> list[str]:
     if len(pad) + len(safe) + 6 <= WIDTH and "\n" not in safe:
         return [f'{pad}"""{safe}"""']
     first, _, rest = safe.partition("\n")
-    lines = textwrap.wrap(first, WIDTH - indent - 3) or [""]
-    body = [
-        line for part in rest.split("\n") for line in (textwrap.wrap(part, WIDTH - indent) or [""])
-    ]
+    quotes = 3 if rest else 6  # formatters put closing quotes after a text of one line
+    lines = textwrap.wrap(first, WIDTH - indent - quotes) or [""]
+    parts = rest.split("\n") if rest else []
+    body = [line for part in parts for line in (textwrap.wrap(part, WIDTH - indent) or [""])]
     wrapped = [f'{pad}"""{lines[0]}', *(pad + line for line in lines[1:])]
     return [*wrapped, *((pad + line).rstrip() for line in body), f'{pad}"""']
 

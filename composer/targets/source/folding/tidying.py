@@ -1,4 +1,4 @@
-"""Layout after folding: what fits on one line is joined, blank lines left behind go."""
+"""Layout: what fits on one line is joined, what does not is broken, blank lines left behind go."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ WIDTH = 100
 
 
 def tidy(source: str) -> str:
-    """Joins what fits on one line and removes blank lines that folding left behind."""
+    """Statements that fit on one line are on one, longer ones on several, no blank line too many."""
     text = Text(source)
     for node in sorted(_simple(text.tree), key=lambda n: -n.lineno):
         start, end = text.span(node)
         piece = source[start:end]
-        if "\n" not in piece or "#" in piece:
+        if ("\n" not in piece and node.col_offset + len(piece) <= WIDTH) or "#" in piece:
             continue
         joined = re.sub(r"\s*\n\s*", " ", piece)
         joined = re.sub(r"([(\[{]) ", r"\1", joined)
@@ -31,7 +31,7 @@ def tidy(source: str) -> str:
 
 
 def _relaid(joined: str, indent: int) -> str | None:
-    """A statement on one line, or its outermost call with the arguments on their own line."""
+    """A statement on one line, or the call that it ends with, its arguments on their own line."""
     if indent + len(joined) <= WIDTH:
         return joined
     try:
@@ -39,6 +39,8 @@ def _relaid(joined: str, indent: int) -> str | None:
     except SyntaxError:
         return None
     call = getattr(statement, "value", None)
+    while isinstance(call, ast.BinOp):
+        call = call.right
     if not isinstance(call, ast.Call) or call.end_col_offset != len(joined.encode()):
         return None
     text = Text(joined)
