@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-from composer.components.component import Component, Placed
+from composer.components.component import Component
 from composer.components.embedding import TokenEmbedding
 from composer.diagnostics import Problems
 from composer.language.document import value_span
@@ -235,4 +235,3 @@ def _vocab_size(state: State, placing: Placing) -> int | None:
         else:
             return None
     return None
-
