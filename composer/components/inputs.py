@@ -32,7 +32,7 @@ class Input(Component):
 
     def sizes(self, name: str) -> Shape:
         """The shape after the batch of the input called `name`."""
-        raise NotImplementedError
+        return ()
 
     def label(self, axes: Axes) -> Label:
         return Label(self.kind)

@@ -13,7 +13,7 @@ from .defaults import with_defaults
 from .dims import check_dims_used, dims_in
 from .document import Mapping, Scalar, Sequence, Tree, get, plain, value_span
 from .fields import ModelFields, ModuleFields, OutputFields
-from .names import name_problem, other_name
+from .names import name_problem, names_a_constant, other_name
 from .slots import Checking, component_in, is_none, kind_of, only, without
 from .spec import (
     ConnectionSpec,
@@ -53,6 +53,11 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         raise AssertionError(msg)
     if (base := get(tree, ("extends",))) is not None:
         problems.add("C110", "only a spec in a file can extend another", base.span)
+    if fields is not None and names_a_constant(fields.name):
+        span = value_span(tree, ("name",))
+        problems.add(
+            "C107", f"'{fields.name}' is a word of Python", span, fix=other_name(fields.name)
+        )
     _check_names(tree, problems)
     tree = with_defaults(tree, context)
     inputs = tuple(_inputs(tree, context))

@@ -118,7 +118,7 @@ def name_problem(name: str, *, variable: bool = True, masked: bool = False) -> s
     """
     if not NAME.fullmatch(name):
         return "a name starts with a letter and has at most 64 letters, digits and _"
-    if keyword.iskeyword(name) or keyword.issoftkeyword(name):
+    if keyword.iskeyword(name) or keyword.issoftkeyword(name) or names_a_constant(name):
         return f"'{name}' is a word of Python"
     if name in MODULE_ATTRIBUTES:
         return f"'{name}' is an attribute of every torch module"
@@ -127,6 +127,12 @@ def name_problem(name: str, *, variable: bool = True, masked: bool = False) -> s
     if masked and f"{name}_mask" in SOURCE_NAMES:
         return f"the mask of '{name}' would have another meaning in the emitted source"
     return None
+
+
+def names_a_constant(name: str) -> bool:
+    """Whether a class of this name would be called None, True or False."""
+    words = re.findall(r"[A-Za-z0-9]+", name)
+    return len(words) == 1 and words[0].lower() in {"none", "true", "false"}
 
 
 def other_name(name: str) -> str:

@@ -20,7 +20,7 @@ from composer.diagnostics import Problems
 from .document import Mapping, Scalar, Tree, get, plain
 from .spec import Written
 from .validate import describe, guess, validate
-from .wants import expression_fix
+from .wants import either, expression_fix
 
 NOUNS = {
     "input": "an input",
@@ -95,7 +95,8 @@ def kind_of(
     named: Tree | None = tree if isinstance(tree, Scalar) else get(tree, ("kind",))
     choices = kinds_for(slot)
     noun, listed = NOUNS.get(slot, slot), f"kinds: {', '.join(choices)}"
-    if not isinstance(tree, Scalar | Mapping):
+    bare = isinstance(tree, Scalar) and not isinstance(tree.value, str)
+    if bare or not isinstance(tree, Scalar | Mapping):
         check.problems.add(
             "C105",
             f"{noun} wants a kind or its options, not {describe(tree)}",
@@ -120,7 +121,7 @@ def kind_of(
         check.problems.add("C103", f"unknown kind '{kind}'", named.span, fix=fix)
         return None
     if slot not in cls.slots:
-        places = " or ".join(SLOTS[s] for s in cls.slots)
+        places = either([SLOTS[s] for s in cls.slots])
         check.problems.add(
             "C103",
             f"'{kind}' cannot stand {SLOTS[slot]}, only {places}",

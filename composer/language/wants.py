@@ -38,11 +38,18 @@ def wanted(details: list[ErrorDetails], key: str) -> str:
     """What would have been right, every form of a union named once."""
     forms: list[str] = []
     for detail in details:
-        forms += _choices(detail) if detail["type"] == "literal_error" else [_form(detail, key)]
+        choices = ["true", "false"] if detail["type"] == "bool_type" else []
+        choices = _choices(detail) if detail["type"] == "literal_error" else choices
+        forms += choices or [_form(detail, key)]
     forms = list(dict.fromkeys(forms))
     if any(form.startswith("a number ") for form in forms):
         forms = [form for form in forms if form not in {"a number", "a whole number"}]
-    *others, last = forms
+    return either(forms)
+
+
+def either(choices: list[str]) -> str:
+    """`a, b or c`."""
+    *others, last = choices
     return f"{', '.join(others)} or {last}" if others else last
 
 
@@ -55,7 +62,6 @@ def _form(detail: ErrorDetails, key: str) -> str:
         "expression": "a number",
         "float_type": "a number",
         "string_type": word,
-        "bool_type": "true or false",
         "list_type": "a list",
         "dict_type": "a mapping",
         "finite_number": "a finite number",
@@ -90,12 +96,12 @@ def fix_for(
         return _choice_fix(str(value.value), choices, key, alone=len(details) == 1)
     if key in REFERENCES and kinds & {"string_type", "string_pattern_mismatch"}:
         return _reference_fix(value, key, kinds)
-    if isinstance(value, Scalar) and whole and "list_type" in kinds:
-        return f"{key}: [{value.value}]"
     if not isinstance(value, Scalar):
         return None
-    if "bool_type" in kinds:
-        return _bool_fix(str(value.value).lower())
+    if "bool_type" in kinds and (fix := _bool_fix(str(value.value).lower())):
+        return fix
+    if whole and "list_type" in kinds and "bool_type" not in kinds:
+        return f"{key}: [{value.value}]"
     if kinds == {"string_type"} and not value.quoted and value.value is not None:
         return f'for text write "{describe(value)}"'
     return None

@@ -93,11 +93,11 @@ def test_options_of_a_listed_cross_attention_count():
 
 def test_cross_attention_has_the_heads_of_self_attention():
     layer = stack_of(
-        "{from: tokens, d_model: 32, num_layers: 1, attention: {num_heads: 4, qk_norm: true, window: 3}}"
+        "{from: tokens, d_model: 32, num_layers: 1, attention: {num_heads: 4, num_kv_heads: 2, window: 3}}"
     ).types[""]
 
     assert layer.cross_attention.component.num_heads == 4
-    assert layer.cross_attention.component.qk_norm is True
+    assert layer.cross_attention.component.num_kv_heads == 2
 
 
 def test_the_second_branch_of_a_kind_has_a_number():
@@ -140,7 +140,7 @@ def test_a_name_may_not_be(name):
     assert name_problem(name) is not None
 
 
-@pytest.mark.parametrize("name", ["my-decoder", "class", "2nd", "train", "self", "ä", ""])
+@pytest.mark.parametrize("name", ["my-decoder", "class", "none", "2nd", "train", "self", "ä", ""])
 def test_another_name_is_one_that_may_be(name):
     fix = other_name(name)
 
