@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isqrt
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -294,6 +295,7 @@ class CrossAttention(_Heads):
 
 
 def _nearest_divisor(option: str, wanted: int, number: int) -> str:
-    divisors = [n for n in range(1, number + 1) if number % n == 0]
+    small = [n for n in range(1, isqrt(number) + 1) if number % n == 0]
+    divisors = sorted({*small, *(number // n for n in small)})
     best = sorted(divisors, key=lambda n: (abs(n - wanted), -n))[:2]
     return f"{option}: " + " or ".join(str(n) for n in sorted(best))

@@ -57,6 +57,15 @@ def load_source(text: str, name: str) -> types.ModuleType:
 
 
 def _model_class(text: str) -> str:
-    """The model's class: the one that makes the named tuple above it."""
+    """The model's class: the one whose forward returns the named tuple of the outputs."""
     classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
-    return classes[0].name.removesuffix("Output")
+    output = next(
+        c.name for c in classes if [ast.unparse(base) for base in c.bases] == ["NamedTuple"]
+    )
+    return next(c.name for c in classes if output in _returns(c))
+
+
+def _returns(node: ast.ClassDef) -> list[str]:
+    """What the methods of a class are said to return."""
+    methods = (each for each in node.body if isinstance(each, ast.FunctionDef))
+    return [ast.unparse(method.returns) for method in methods if method.returns is not None]
