@@ -19,7 +19,7 @@ from composer.language.validate import guess
 from composer.shapes import Shape
 
 from .crosses import Crosses
-from .graph import Branch, Layer, LayerKind, Skip, State
+from .graph import Branch, Layer, LayerKind, Skip, State, Value
 from .placing import Placing
 from .wires import SkipUnit
 
@@ -165,6 +165,12 @@ class LayerBuilder(Crosses):
     def _skip_name(self, index: int) -> str:
         return "skip" if len(self.skips) == 1 else f"skip_{index + 1}"
 
+    def _padded(self, value: Value | None) -> bool:
+        """Whether a state or the stack's own sequence has padding."""
+        (source,) = self.placing.wires.sources[self.spec.name]["x"]
+        own = self.placing.value(source)
+        return any(known is not None and known.mask is not None for known in (value, own))
+
     def _skip(self, index: int, number: int) -> Skip | None:
         unit: SkipUnit = self.skips[index]
         state = unit.layers[number]
@@ -176,6 +182,15 @@ class LayerBuilder(Crosses):
         if shape is None:
             return None
         resample = shape[1] != self.shape[1]
+        if resample and self._padded(value):
+            self.placing.problems.add(
+                "G209",
+                f"a skip from '{state.part}' stretches {shape[1]} steps to {self.shape[1]}, "
+                "and padded steps would reach real ones",
+                span,
+                fix="give both inputs one length: length: steps",
+            )
+            return None
         written = unit.spec.combine
         project = None
         if shape[2] != self.spec.d_model and not isinstance(written.component, Concat):

@@ -10,8 +10,8 @@ DEEP = """\
 composer: 1
 name: deep
 inputs:
-  source: {kind: tokens, vocab_size: 100, padding: mask}
-  target: {kind: tokens, vocab_size: 100, padding: mask}
+  source: {kind: tokens, vocab_size: 100, length: steps, padding: mask}
+  target: {kind: tokens, vocab_size: 100, length: steps, padding: mask}
 defaults: {d_model: 32, num_layers: 1_000, attention: {num_heads: 4}}
 encoders:
   encoder: {from: source}
