@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Placed, Role, Tensors, place
-from .options import Positive, PositiveNumber, Probability
+from .options import Natural, Positive, PositiveNumber, Probability
 
 
 class _Embedding(Component):
@@ -131,11 +131,19 @@ class Learned(Component):
     slots: ClassVar[tuple[str, ...]] = ("position",)
     signature: ClassVar[str] = "x[batch time d_model] -> [time d_model]"
     module: ClassVar[str] = "LearnedPosition"
-    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({"max_length": 12},)
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"max_length": 12},
+        {"max_length": 12, "offset": 2},
+    )
 
     max_length: Positive | None = Field(
         default=None,
         description="Longest sequence. Default: the input's length, where that is a number.",
+    )
+    offset: Natural = Field(
+        default=0,
+        description="Rows before that of the first step, which no step uses, as in BART, OPT and "
+        "RoBERTa (2).",
     )
 
     def complete(self, place: Mapping[str, Any]) -> Self:
@@ -156,10 +164,11 @@ class Learned(Component):
         return self.model_copy(update={"max_length": longest})
 
     def tensors(self, axes: Axes) -> Tensors:
-        return {"weight": (axes.max_length, axes.d_model)}
+        return {"weight": (axes.max_length + self.offset, axes.d_model)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"max_length": axes.max_length, "d_model": axes.d_model}
+        given = {"max_length": axes.max_length, "d_model": axes.d_model}
+        return {**given, "offset": self.offset}
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"learned, {axes.max_length} × {axes.d_model}")
@@ -173,9 +182,17 @@ class Sinusoidal(Component):
     slots: ClassVar[tuple[str, ...]] = ("position",)
     signature: ClassVar[str] = "x[batch time d_model] -> [time d_model]"
     module: ClassVar[str] = "SinusoidalPosition"
-    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"theta": 500.0})
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {},
+        {"theta": 500.0},
+        {"layout": "concat"},
+    )
 
     theta: PositiveNumber = Field(default=10_000.0, description="Base of the frequencies.")
+    layout: Literal["interleaved", "concat"] = Field(
+        default="interleaved",
+        description="Whether sines and cosines take turns, or all sines come first, as in Marian.",
+    )
 
     def complete(self, place: Mapping[str, Any]) -> Self:
         if isinstance(width := place["d_model"], int) and width % 2:
@@ -187,7 +204,7 @@ class Sinusoidal(Component):
         return super().complete(place)
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"theta": self.theta}
+        return {"theta": self.theta, "layout": self.layout}
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", "sinusoidal")

@@ -65,24 +65,28 @@ class SequenceEmbedding(nn.Module):
 
 
 class LearnedPosition(nn.Module):
-    """One learned vector a position, for at most `max_length` positions."""
+    """One learned vector a position, for at most `max_length` positions after `offset` rows."""
 
-    def __init__(self, max_length: int, d_model: int) -> None:
+    def __init__(self, max_length: int, d_model: int, offset: int = 0) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(max_length, d_model))
+        self.offset = offset
+        self.weight = nn.Parameter(torch.empty(max_length + offset, d_model))
         nn.init.normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, time, d_model) -> (time, d_model)."""
+        if self.offset:
+            return self.weight[self.offset : self.offset + x.shape[1]]
         return self.weight[: x.shape[1]]
 
 
 class SinusoidalPosition(nn.Module):
-    """Sines and cosines of falling frequency in turns (Vaswani et al., 2017)."""
+    """Sines and cosines of falling frequency, in turns or all sines first (Vaswani et al., 2017)."""
 
-    def __init__(self, theta: float = 10_000.0) -> None:
+    def __init__(self, theta: float = 10_000.0, layout: str = "interleaved") -> None:
         super().__init__()
         self.theta = theta
+        self.layout = layout
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, time, d_model) -> (time, d_model)."""
@@ -91,4 +95,6 @@ class SinusoidalPosition(nn.Module):
         exponent = torch.arange(0, d_model, 2, device=x.device, dtype=dtype) / d_model
         steps = torch.arange(x.shape[1], device=x.device, dtype=dtype)
         angles = torch.outer(steps, self.theta**-exponent)
+        if self.layout == "concat":
+            return torch.cat([angles.sin(), angles.cos()], dim=-1).to(x.dtype)
         return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).to(x.dtype)
