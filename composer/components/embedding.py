@@ -167,8 +167,8 @@ class Learned(Component):
         return {"weight": (axes.max_length + self.offset, axes.d_model)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        given = {"max_length": axes.max_length, "d_model": axes.d_model}
-        return {**given, "offset": self.offset}
+        rows = axes.max_length + self.offset
+        return {"rows": rows, "d_model": axes.d_model, "offset": self.offset}
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"learned, {axes.max_length} × {axes.d_model}")

@@ -65,12 +65,12 @@ class SequenceEmbedding(nn.Module):
 
 
 class LearnedPosition(nn.Module):
-    """One learned vector a position, for at most `max_length` positions after `offset` rows."""
+    """One learned vector a position; a sequence may have as many steps as there are rows."""
 
-    def __init__(self, max_length: int, d_model: int, offset: int = 0) -> None:
+    def __init__(self, rows: int, d_model: int, offset: int = 0) -> None:
         super().__init__()
         self.offset = offset
-        self.weight = nn.Parameter(torch.empty(max_length + offset, d_model))
+        self.weight = nn.Parameter(torch.empty(rows, d_model))
         nn.init.normal_(self.weight, std=0.02)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class LearnedPosition(nn.Module):
 
 
 class SinusoidalPosition(nn.Module):
-    """Sines and cosines of falling frequency, in turns or all sines first (Vaswani et al., 2017)."""
+    """Sines and cosines of falling frequency (Vaswani et al., 2017)."""
 
     def __init__(self, theta: float = 10_000.0, layout: str = "interleaved") -> None:
         super().__init__()
