@@ -2,11 +2,11 @@
 #
 #   make test VENV=path   uses an existing environment as it is, with composer installed in it
 #   make test ARGS="-k shapes"   hands arguments to pytest
-#   EXTRAS=dev,parity     installs more of the extras of pyproject.toml into .venv
+#   EXTRAS=dev            installs fewer of the extras of pyproject.toml into .venv
 
 VENV ?= .venv
 PYTHON ?= python3
-EXTRAS ?= dev
+EXTRAS ?= dev,parity
 BIN := $(VENV)/bin
 # Errors are still printed; progress and notices are not.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field, replace
 from math import log
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
 import composer
-from composer.weights import WeightError, apply, convert_tensors, export, plan
+from composer.weights import WeightError, convert_tensors
+from tests.parity.zoo import SPECS, default_dtype, randomise, with_weights
 
-SPECS = Path(__file__).parents[2] / "specs"
 VOCAB, WIDTH, TIME, LENGTH = 61, 32, 13, 40
 COMMON = {
     "vocab_size": VOCAB,
@@ -468,13 +467,9 @@ def theirs(family: Family) -> torch.nn.Module:
     )
     config._attn_implementation = "eager"
     config._experts_implementation = "eager"
-    torch.manual_seed(0)
     model = getattr(transformers, model_name)(config).eval()
+    randomise(model, around_one=not family.model.startswith("Gemma"))
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.normal_(std=0.15)
-            if parameter.dim() == 1 and "norm" in name.lower().replace("ln_", "norm"):
-                parameter.add_(0.0 if family.model.startswith("Gemma") else 1.0)
         for name, buffer in model.named_buffers():
             if "correction_bias" in name:
                 buffer.normal_(std=0.15)
@@ -482,21 +477,8 @@ def theirs(family: Family) -> torch.nn.Module:
 
 
 def ours(family: Family, other: torch.nn.Module) -> torch.nn.Module:
-    """The model of the spec with the other's weights, which survive the way there and back."""
-    path = SPECS / f"{family.spec}.yaml"
-    spec = composer.load(path, size=family.size, overrides=family.overrides())
-    graph = composer.graph(spec)
-    source = dict(other.state_dict())
-    shapes = {name: tuple(tensor.shape) for name, tensor in source.items()}
-    made = plan(graph, spec.weights["huggingface"], shapes)
-    tensors = apply(made, source.__getitem__)
-    for name, tensor in export(made, tensors.__getitem__).items():
-        assert torch.equal(tensor, source[name]), name
-    model = composer.build(graph).eval()
-    missing = model.load_state_dict(tensors, strict=False)
-    assert set(missing.missing_keys) <= set(graph.aliases)
-    assert not missing.unexpected_keys
-    return model
+    """The model of the spec with the other's weights."""
+    return with_weights(family.spec, dict(other.state_dict()), family.overrides(), family.size)
 
 
 @pytest.fixture(params=FAMILIES, ids=str)
@@ -514,20 +496,15 @@ def _one_thread():
 
 def differences(family: Family, dtype: torch.dtype) -> tuple[float, float]:
     """The largest difference of the logits, unpadded and padded."""
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    try:
+    with default_dtype(dtype), torch.no_grad():
         other = theirs(family).to(dtype)
         model = ours(family, other).to(dtype)
         tokens = torch.randint(3, VOCAB, (2, TIME), generator=torch.Generator().manual_seed(1))
         mask = torch.ones(2, TIME, dtype=torch.long)
         mask[1, TIME - 4 :] = 0
-        with torch.no_grad():
-            plain = model(tokens=tokens).logits - other(tokens, use_cache=False).logits
-            padded = model(tokens=tokens, tokens_mask=mask.bool()).logits
-            padded = padded - other(tokens, attention_mask=mask, use_cache=False).logits
-    finally:
-        torch.set_default_dtype(before)
+        plain = model(tokens=tokens).logits - other(tokens, use_cache=False).logits
+        padded = model(tokens=tokens, tokens_mask=mask.bool()).logits
+        padded = padded - other(tokens, attention_mask=mask, use_cache=False).logits
     return float(plain.abs().max()), float(padded[mask.bool()].abs().max())
 
 
