@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import composer
-from composer.weights import WeightError, apply, export, plan
+from composer.weights import WeightError, apply, plan
 from tests.parity.zoo import SPECS, default_dtype, randomise, with_weights
 
 VOCAB, WIDTH, SOURCE, TARGET = 61, 32, 17, 13
