@@ -66,7 +66,8 @@ class Dim:
         return self - (self // other) * other
 
     def __str__(self) -> str:
-        return " + ".join(_term_text(atoms, count) for atoms, count in self.terms)
+        text = " + ".join(_term_text(atoms, count) for atoms, count in self.terms)
+        return text.replace("+ -", "- ")
 
 
 def symbol(name: str) -> Dim:

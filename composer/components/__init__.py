@@ -3,6 +3,7 @@
 from . import (
     attention,
     combine,
+    conv_stem,
     convolution,
     einops,
     embedding,
@@ -16,6 +17,7 @@ from . import (
     modules,
     moe,
     norms,
+    positional_conv,
     relative_bias,
     rope,
 )
@@ -47,6 +49,7 @@ __all__ = [
     "attention",
     "combine",
     "component_class",
+    "conv_stem",
     "convolution",
     "einops",
     "embedding",
@@ -62,6 +65,7 @@ __all__ = [
     "moe",
     "norms",
     "place",
+    "positional_conv",
     "relative_bias",
     "rope",
 ]

@@ -29,6 +29,8 @@ SLOTS = {
     "rope_scaling": "as the `scaling` of rotary positions",
     "norm": "as a `norm`",
     "qk_norm": "as the `qk_norm` of an attention",
+    "conv_norm": "as the `norm` of a convolution",
+    "convolution": "among the `layers` of a conv_stem",
     "layer": "as a branch of a layer",
     "cross_attention": "as a `cross_attention`",
     "feed_forward": "as a `feed_forward`",
@@ -165,7 +167,7 @@ class Component(BaseModel):
         return {}
 
     def parts(self, axes: Axes) -> dict[str, Placed]:
-        """Components inside this one, by the attribute that holds them."""
+        """Components inside this one, by the attribute that holds them, a list's by number."""
         return {}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
@@ -179,6 +181,14 @@ class Component(BaseModel):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         """Masks that `forward` takes, by the argument's name."""
         return {}
+
+    def mask_after(self, masks: list[str], inputs: list[str]) -> tuple[str, list[str]] | None:
+        """Where a result has other steps: the function that makes its padding mask, its arguments.
+
+        `masks` are the names of those of the `inputs`, or None. Where padding cannot be followed,
+        there is no such function.
+        """
+        return None
 
     def tables(self, axes: Axes) -> dict[str, Placed]:
         """Components that a stack computes once and hands to `forward`, e.g. rotary angles.

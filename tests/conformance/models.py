@@ -85,7 +85,7 @@ def lengths_of(graph: Graph) -> dict[str, int]:
     )
     names.pop("batch", None)
     given = dict(zip(names, LENGTHS, strict=False))
-    split = {name: 2 * step for name, step in split_by(graph).items()}
+    split = {name: step * max(2, -(-given[name] // step)) for name, step in split_by(graph).items()}
     return {"batch": 2, **given, **split}
 
 

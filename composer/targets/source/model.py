@@ -234,8 +234,9 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
     if module.value.mask == f"{module.name}_mask":
         states = next(iter(module.reads.values()))
         masks = [str(plan.graph.values[State(s.part)].mask) for s in states]
-        parts = [f"[{', '.join(names)}]" for names in (masks, values["xs"])]
-        yield from call(f"{module.name}_mask = concat_masks", parts, 0)
+        made = component.mask_after(masks, next(iter(values.values())))
+        assert made is not None, "a mask of its own is made by its component"
+        yield from call(f"{module.name}_mask = {made[0]}", made[1], 0)
 
 
 def _module_masks(
