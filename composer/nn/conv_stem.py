@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 
 class ConvStem(nn.Module):
-    """Convolutions one after the other; `steps` are kernel size, stride and padding of each."""
+    """Convolutions one after the other."""
 
     def __init__(self, *layers: nn.Module, steps: tuple[tuple[int, int, int], ...] = ()) -> None:
         super().__init__()
         self.layers = nn.ModuleList(layers)
-        self.steps = steps
+        self.steps = steps  # kernel size, stride and padding of each
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, time, width), mask (batch, time) -> (batch, fewer steps, channels)."""
@@ -45,8 +45,12 @@ class Convolution(nn.Module):
         activation: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.conv = nn.Conv1d(width, channels, kernel_size, stride, padding, bias=bias)
-        self.step = (kernel_size, stride, padding)
+        self.conv = nn.Conv1d(
+            width, channels, kernel_size, stride=stride, padding=padding, bias=bias
+        )
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
         self.norm = norm
         self.over_time = over_time
         self.activation = activation
@@ -58,7 +62,8 @@ class Convolution(nn.Module):
         x = self.conv(x.transpose(1, 2)).transpose(1, 2)
         if self.norm is not None:
             if self.over_time and mask is not None:
-                x = self.norm(x, mask=strided_mask(mask, self.step))
+                step = (self.kernel_size, self.stride, self.padding)
+                x = self.norm(x, mask=strided_mask(mask, step))
             else:
                 x = self.norm(x)
         if self.activation is not None:

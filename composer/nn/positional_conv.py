@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class PositionalConv(nn.Module):
-    """A wide grouped convolution, its weight a direction and a length (Salimans and Kingma, 2016)."""
+    """A wide grouped convolution with weight norm (Salimans and Kingma, 2016)."""
 
     def __init__(
         self,
