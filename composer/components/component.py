@@ -56,6 +56,10 @@ class OptionError(Exception):
         super().__init__(message)
         self.option, self.message, self.fix = option, message, fix
 
+    def inside(self, option: str) -> OptionError:
+        """The same, told of the component that has this one in an option."""
+        return OptionError(f"{option}.{self.option}", self.message, self.fix)
+
 
 @dataclass(frozen=True, slots=True)
 class Name:

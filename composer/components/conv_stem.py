@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -48,7 +49,11 @@ class GroupNorm(Component):
         width = place["d_model"]
         groups = self.num_groups or width
         if isinstance(width, int) and width % groups:
-            raise OptionError("num_groups", f"{width} channels do not divide into {groups} groups")
+            raise OptionError(
+                "num_groups",
+                f"{width} channels do not divide into {groups} groups",
+                f"num_groups: {gcd(width, groups)}",
+            )
         return self.model_copy(update={"num_groups": groups})
 
     def tensors(self, axes: Axes) -> Tensors:
@@ -121,7 +126,10 @@ class Convolution(Component):
     def parts(self, axes: Axes) -> dict[str, Placed]:
         if self.norm is None:
             return {}
-        return {"norm": place(self.norm, {"x": (axes.batch, axes.steps, axes.channels)})}
+        try:
+            return {"norm": place(self.norm, {"x": (axes.batch, axes.steps, axes.channels)})}
+        except OptionError as error:
+            raise error.inside("norm") from None
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         given = {
@@ -215,6 +223,9 @@ class ConvStem(Component):
     def _placed(self, shape: Shape) -> list[Placed]:
         """The layers, each where it gets what the one before it makes."""
         made: list[Placed] = []
-        for layer in self.layers:
-            made.append(place(layer, {"x": made[-1].shape if made else shape}))
+        try:
+            for layer in self.layers:
+                made.append(place(layer, {"x": made[-1].shape if made else shape}))
+        except OptionError as error:
+            raise error.inside(f"layers.{len(made)}") from None
         return made

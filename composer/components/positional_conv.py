@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import gcd
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -38,7 +39,11 @@ class PositionalConv(Component):
     def complete(self, place: Mapping[str, Any]) -> Self:
         width = place["d_model"]
         if isinstance(width, int) and width % self.groups:
-            raise OptionError("groups", f"{width} channels do not divide into {self.groups} groups")
+            raise OptionError(
+                "groups",
+                f"{width} channels do not divide into {self.groups} groups",
+                f"groups: {gcd(width, self.groups)}",
+            )
         return super().complete(place)
 
     def tensors(self, axes: Axes) -> Tensors:

@@ -74,7 +74,8 @@ def component_in(
     body = tree if isinstance(tree, Mapping) else Mapping({}, tree.span)
     before = len(check.problems)
     what = where or f"'{cls.model_fields['kind'].default}'"
-    inner = {**_inner(cls, body, check), **_sizes(cls, body, what, check)}
+    parts = _inner(cls, body, check)
+    inner = {**parts, **_sizes(cls, body, what, check)}
     right = len(check.problems) == before
     kind = cls.model_fields["kind"].default
     made = validate(
@@ -84,6 +85,7 @@ def component_in(
         where=what,
         dims=check.dims,
         given={"kind": kind, **inner},
+        told=() if right else parts,
     )
     return Written(made, body) if made is not None and right else None
 
