@@ -323,6 +323,20 @@ def test_same_results_in_double_precision(family):
     assert padded < 5e-6
 
 
+# Positions
+
+
+@pytest.mark.parametrize(("buckets", "furthest"), [(32, 128), (8, 11), (20, 300), (5, 7)])
+def test_same_buckets_of_distances(buckets, furthest):
+    from composer.nn.relative_bias import distance_buckets
+
+    t5 = pytest.importorskip("transformers.models.t5.modeling_t5")
+    distance = torch.arange(1000)
+    wanted = t5.T5Attention._relative_position_bucket(-distance, False, buckets, furthest)
+
+    assert torch.equal(distance_buckets(distance, buckets, furthest), wanted)
+
+
 # Gradients
 
 
