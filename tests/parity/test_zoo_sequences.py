@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 import composer
-from composer.weights import WeightError
+from composer.weights import WeightError, convert_tensors
 from tests.parity.zoo import (
     SPECS,
     default_dtype,
@@ -321,6 +321,42 @@ def test_same_results_in_double_precision(family):
 
     assert plain < 5e-6
     assert padded < 5e-6
+
+
+# Files
+
+
+COPIES = ("embed_tokens.weight", "lm_head.weight", "proj_out.weight")
+OLDER = {
+    "parametrizations.weight.original0": "weight_g",
+    "parametrizations.weight.original1": "weight_v",
+}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_published_files_have_no_copies_and_older_names(family):
+    other = theirs(family)
+    source = dict(other.state_dict())
+    published: dict[str, Tensor] = {}
+    for name, tensor in source.items():
+        held = any(tensor.data_ptr() == kept.data_ptr() for kept in published.values())
+        if not (held and name.endswith(COPIES)):
+            for new, old in OLDER.items():
+                name = name.replace(new, old)  # noqa: PLW2901 - as it is written to a file
+            published[name] = tensor
+    made = composer.load(
+        SPECS / f"{family.spec}.yaml", size=family.size, overrides=family.overrides()
+    )
+    graph = composer.graph(made)
+    rules = made.weights["huggingface"]
+    wanted = convert_tensors(graph, rules, source)
+    found = convert_tensors(graph, rules, published)
+
+    assert published.keys() != source.keys()
+    assert found.keys() <= wanted.keys()
+    assert set(graph.tensors) <= found.keys()
+    for name, tensor in found.items():
+        assert torch.equal(tensor, wanted[name]), name
 
 
 # Positions
