@@ -17,6 +17,7 @@ from . import (
     moe,
     norms,
     rope,
+    steps,
 )
 from .component import (
     KINDS,
@@ -62,4 +63,5 @@ __all__ = [
     "norms",
     "place",
     "rope",
+    "steps",
 ]

@@ -1,0 +1,305 @@
+"""Published models of images, and of images with text, compute what `transformers` computes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import composer
+from composer.weights import WeightError, apply, convert_tensors, plan
+from tests.parity.zoo import SPECS, default_dtype, randomise, with_weights
+
+SIDE, PATCH, WIDTH, HEADS, D_FF, CLASSES = 24, 8, 32, 4, 44, 7
+IMAGE = {"image_size": SIDE, "patch_size": PATCH}
+COMMON = {
+    **IMAGE,
+    "hidden_size": WIDTH,
+    "num_hidden_layers": 3,
+    "num_attention_heads": HEADS,
+    "intermediate_size": D_FF,
+    "num_labels": CLASSES,
+}
+DIMS = {"image_size": SIDE, "patch_size": PATCH, "d_model": WIDTH, "num_heads": HEADS}
+VIT = {
+    **{f"dims.{name}": size for name, size in DIMS.items()},
+    "dims.num_classes": CLASSES,
+    "encoder.num_layers": 3,
+    "encoder.feed_forward.d_ff": D_FF,
+}
+Inputs = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Example:
+    """What both models are given, by their own names; `real` are steps that are not padding."""
+
+    ours: Inputs
+    theirs: Inputs
+    real: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def pictures() -> Example:
+    """Two images."""
+    image = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    image = image.to(torch.get_default_dtype())
+    return Example({"image": image}, {"pixel_values": image})
+
+
+@dataclass(frozen=True)
+class Family:
+    """A spec scaled down, and the class and configuration of the same model elsewhere.
+
+    `outputs` names what they compare, in the spec and elsewhere. `padded` is None where nothing can
+    be padded, as with images.
+    """
+
+    spec: str
+    model: str
+    config: dict[str, Any]
+    change: dict[str, Any]
+    outputs: dict[str, str]
+    plain: Callable[[], Example] = pictures
+    padded: Callable[[], Example] | None = None
+    size: str | None = None
+    towers: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.spec if self.size is None else f"{self.spec}-{self.size}"
+
+    def overrides(self) -> list[str]:
+        """The spec's small sizes."""
+        return [f"{name}={value}" for name, value in self.change.items()]
+
+
+FAMILIES = [
+    Family("vit", "ViTForImageClassification", COMMON, VIT, {"logits": "logits"}),
+    Family(
+        "deit",
+        "DeiTForImageClassificationWithTeacher",
+        COMMON,
+        VIT,
+        {
+            "logits": "logits",
+            "class_logits": "cls_logits",
+            "distillation_logits": "distillation_logits",
+        },
+    ),
+    Family(
+        "dinov2",
+        "Dinov2ForImageClassification",
+        {**COMMON, "mlp_ratio": 2},
+        {**VIT, "encoder.feed_forward.d_ff": 2 * WIDTH},
+        {"logits": "logits"},
+    ),
+]
+COUNTS = {
+    ("vit", "b16"): 86_567_656,
+    ("vit", "l16"): 304_326_632,
+    ("vit", "h14"): 632_045_800,
+    ("vit", "deit-ti"): 5_717_416,
+    ("vit", "deit-s"): 22_050_664,
+}
+
+
+def theirs(family: Family) -> nn.Module:
+    """The other implementation, every parameter and buffer of weights random."""
+    transformers = pytest.importorskip("transformers")
+    cls = getattr(transformers, family.model)
+    config = cls.config_class(**family.config)
+    config._attn_implementation = "eager"
+    model = cls(config).eval()
+    randomise(model)
+    return model
+
+
+def ours(family: Family, other: nn.Module) -> nn.Module:
+    """The model of the spec with the other's weights."""
+    return with_weights(family.spec, dict(other.state_dict()), family.overrides(), family.size)
+
+
+@pytest.fixture(params=FAMILIES, ids=str)
+def family(request: pytest.FixtureRequest) -> Family:
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def differences(family: Family, dtype: torch.dtype) -> tuple[float, float]:
+    """The largest difference of what both compute, unpadded and padded.
+
+    Where nothing can be padded the second is the first.
+    """
+    with default_dtype(dtype), torch.no_grad():
+        other = theirs(family).to(dtype)
+        model = ours(family, other).to(dtype)
+        plain = _difference(family, model, other, family.plain())
+        if family.padded is None:
+            return plain, plain
+        return plain, _difference(family, model, other, family.padded())
+
+
+def _difference(family: Family, model: nn.Module, other: nn.Module, example: Example) -> float:
+    made, wanted = model(**example.ours), other(**example.theirs)
+    largest = 0.0
+    for name, known in family.outputs.items():
+        difference = (getattr(made, name) - getattr(wanted, known)).abs()
+        if name in example.real:
+            difference = difference[example.real[name]]
+        largest = max(largest, float(difference.max()))
+    return largest
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_same_results_in_single_precision(family):
+    plain, padded = differences(family, torch.float32)
+
+    assert plain < 1e-4
+    assert padded < 1e-4
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_same_results_in_double_precision(family):
+    plain, padded = differences(family, torch.float64)
+
+    assert plain < 5e-6
+    assert padded < 5e-6
+
+
+# Gradients
+
+
+def gradients(family: Family) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Gradients of one scalar in both, by the spec's names: the map moves them as it does weights."""
+    other = theirs(family)
+    model = ours(family, other)
+    example = family.plain()
+    made, wanted = model(**example.ours), other(**example.theirs)
+    for ours_, theirs_ in family.outputs.items():
+        result = getattr(made, ours_)
+        weight = torch.randn(result.shape, generator=torch.Generator().manual_seed(2))
+        (result * weight).sum().backward(retain_graph=True)
+        (getattr(wanted, theirs_) * weight).sum().backward(retain_graph=True)
+    state = {name: torch.zeros_like(tensor) for name, tensor in other.state_dict().items()}
+    state |= {name: p.grad for name, p in other.named_parameters() if p.grad is not None}
+    spec = composer.load(SPECS / f"{family.spec}.yaml", overrides=family.overrides())
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    planned = plan(composer.graph(spec), spec.weights["huggingface"], shapes)
+    wanted_ = apply(planned, state.__getitem__)
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return found, {name: wanted_[name] for name in found}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_same_gradients(family):
+    found, wanted = gradients(family)
+    largest = max(float(grad.abs().max()) for grad in wanted.values())
+
+    for name, grad in wanted.items():
+        # The gradient of a key's bias is zero but for rounding.
+        size = max(float(grad.abs().max()), 1e-3 * largest)
+        assert float((found[name] - grad).abs().max()) / size < 1e-4, name
+
+
+# What the comparison would find
+
+MUTATIONS = {
+    "eps": ("vit", {"encoder.norm.eps": 1e-4}),
+    "gelu": ("vit", {"encoder.feed_forward.activation": "gelu_tanh"}),
+    "bias": ("vit", {"encoder.attention.bias": "[q, v, o]"}),
+    "class token": ("vit", {"logits.head.pool": "mean"}),
+    "distillation token": ("deit", {"distilled.start": 2, "distilled.stop": 3}),
+    "mean of patches": ("dinov2", {"patch_states.start": 2}),
+    "layer scale": (
+        "dinov2",
+        {
+            "encoder.layer": "[attention: {gate: layer_scale, scale: 0.5}, feed_forward: {gate: layer_scale}]"
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MUTATIONS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_wrong_option_is_found(name):
+    spec, change = MUTATIONS[name]
+    family = next(f for f in FAMILIES if f.spec == spec)
+    wrong = replace(family, change={**family.change, **change})
+
+    try:
+        plain, padded = differences(wrong, torch.float64)
+    except WeightError:
+        return  # a tensor too many is found before anything is computed
+
+    assert max(plain, padded) > 5e-6
+
+
+# Names in published files
+
+PUBLISHED = {
+    "vit": {
+        r"vit\.layers\.(\d+)\.": r"vit.encoder.layer.\1.",
+        r"attention\.q_proj": "attention.attention.query",
+        r"attention\.k_proj": "attention.attention.key",
+        r"attention\.v_proj": "attention.attention.value",
+        r"attention\.o_proj": "attention.output.dense",
+        r"mlp\.fc1": "intermediate.dense",
+        r"mlp\.fc2": "output.dense",
+    },
+}
+PUBLISHED["deit"] = {
+    r"deit\.layers\.(\d+)\.": r"deit.encoder.layer.\1.",
+    **dict(list(PUBLISHED["vit"].items())[1:]),
+}
+PUBLISHED["dinov2"] = dict(list(PUBLISHED["vit"].items())[1:5])
+
+
+@pytest.mark.parametrize("spec", PUBLISHED)
+@pytest.mark.filterwarnings("ignore")
+def test_names_of_published_files(spec):
+    family = next(f for f in FAMILIES if f.spec == spec)
+    other = theirs(family)
+    published = dict(other.state_dict())
+    for old, new in PUBLISHED[spec].items():
+        published = {re.sub(old, new, name): tensor for name, tensor in published.items()}
+    made = composer.load(SPECS / f"{spec}.yaml", overrides=family.overrides())
+    tensors = convert_tensors(composer.graph(made), made.weights["huggingface"], published)
+    state = ours(family, other).state_dict()
+
+    assert set(published) != set(other.state_dict())
+    for name, tensor in tensors.items():
+        assert torch.equal(tensor, state[name]), name
+
+
+# Sizes
+
+
+@pytest.mark.parametrize(("spec", "size"), COUNTS)
+def test_published_parameter_counts(spec, size):
+    assert composer.graph(SPECS / f"{spec}.yaml", size=size).parameters == COUNTS[spec, size]
+
+
+@pytest.mark.parametrize("spec", sorted({family.spec for family in FAMILIES}))
+def test_every_size_of_a_spec_is_a_model(spec):
+    path = SPECS / f"{spec}.yaml"
+    text = path.read_text()
+    sizes = re.findall(r"^  ([\w.-]+):", text.partition("\nsizes:\n")[2], re.MULTILINE)
+
+    assert sizes
+    assert len(text.splitlines()) <= 60
+    for size in sizes:
+        made = composer.load(path, size=size)
+        assert made.cite
+        assert made.weights
+        assert composer.graph(made).parameters > 5 * 10**6
