@@ -18,6 +18,7 @@ from . import (
     norms,
     rope,
     steps,
+    windows,
 )
 from .component import (
     KINDS,
@@ -64,4 +65,5 @@ __all__ = [
     "place",
     "rope",
     "steps",
+    "windows",
 ]

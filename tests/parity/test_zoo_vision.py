@@ -44,9 +44,9 @@ class Example:
     real: Mapping[str, Tensor] = field(default_factory=dict)
 
 
-def pictures() -> Example:
+def pictures(side: int = SIDE) -> Example:
     """Two images."""
-    image = torch.randn(2, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    image = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(1))
     image = image.to(torch.get_default_dtype())
     return Example({"image": image}, {"pixel_values": image})
 
@@ -97,6 +97,32 @@ FAMILIES = [
         {**VIT, "encoder.feed_forward.d_ff": 2 * WIDTH},
         {"logits": "logits"},
     ),
+    # Grids of 22 and 11 are filled up for windows of 3, and 11 for merging by two.
+    Family(
+        "swin",
+        "SwinForImageClassification",
+        {
+            "image_size": 44,
+            "patch_size": 2,
+            "embed_dim": 12,
+            "depths": [3, 2, 2, 2],
+            "num_heads": [2, 4, 8, 16],
+            "window_size": 3,
+            "num_labels": CLASSES,
+        },
+        {
+            "dims.image_size": 44,
+            "dims.patch_size": 2,
+            "dims.d_model": 12,
+            "dims.num_heads": 2,
+            "dims.window": 3,
+            "dims.num_classes": CLASSES,
+            "stage_1.num_layers": 3,
+            "stage_3.num_layers": 2,
+        },
+        {"logits": "logits"},
+        lambda: pictures(44),
+    ),
 ]
 COUNTS = {
     ("vit", "b16"): 86_567_656,
@@ -104,6 +130,9 @@ COUNTS = {
     ("vit", "h14"): 632_045_800,
     ("vit", "deit-ti"): 5_717_416,
     ("vit", "deit-s"): 22_050_664,
+    ("swin", "t"): 28_288_354,
+    ("swin", "s"): 49_606_258,
+    ("swin", "b"): 87_768_224,
 }
 
 
@@ -215,6 +244,13 @@ def test_same_gradients(family):
 # What the comparison would find
 
 MUTATIONS = {
+    "shift": ("swin", {"stage_1.types.shifted.attention.shift": 2}),
+    "one shift less": (
+        "swin",
+        {"stage_3.layer_types": "[plain, plain]", "stage_3.types": "{plain: {}}"},
+    ),
+    "merged eps": ("swin", {"merge_3.eps": 1e-3}),
+    "norm of patches": ("swin", {"stage_1.embed.norm.eps": 1e-3}),
     "eps": ("vit", {"encoder.norm.eps": 1e-4}),
     "gelu": ("vit", {"encoder.feed_forward.activation": "gelu_tanh"}),
     "bias": ("vit", {"encoder.attention.bias": "[q, v, o]"}),
@@ -261,6 +297,14 @@ PUBLISHED = {
 PUBLISHED["deit"] = {
     r"deit\.layers\.(\d+)\.": r"deit.encoder.layer.\1.",
     **dict(list(PUBLISHED["vit"].items())[1:]),
+}
+PUBLISHED["swin"] = {
+    r"attention\.(q|k|v)_proj": r"attention.self.\1",
+    r"self\.q\.": "self.query.",
+    r"self\.k\.": "self.key.",
+    r"self\.v\.": "self.value.",
+    r"attention\.relative_position_bias\.": "attention.self.",
+    **dict(list(PUBLISHED["vit"].items())[4:]),
 }
 PUBLISHED["dinov2"] = dict(list(PUBLISHED["vit"].items())[1:5])
 
