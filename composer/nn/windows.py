@@ -8,10 +8,7 @@ from torch import Tensor, nn
 
 
 class WindowAttention(nn.Module):
-    """Self-attention within square windows of a grid, by learned biases of relative positions.
-
-    The grid has `rows` and `columns`, and is filled up with `more_rows` and `more_columns` of zeros.
-    """
+    """Self-attention within square windows of a grid, by learned biases of relative positions."""
 
     def __init__(
         self,
@@ -32,6 +29,8 @@ class WindowAttention(nn.Module):
         self.rows = rows
         self.columns = columns
         self.window = window
+        self.down = -(-rows // window)  # windows in a column, the last one filled up
+        self.across = -(-columns // window)
         self.more_rows = more_rows
         self.more_columns = more_columns
         self.shift = shift
@@ -52,8 +51,7 @@ class WindowAttention(nn.Module):
         v = self.v(x).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         scores = self.position_bias[window_distances(self.window, x.device)].permute(2, 0, 1)
         if self.shift:
-            rows, columns = self.rows + self.more_rows, self.columns + self.more_columns
-            apart = moved_apart(rows, columns, self.window, self.shift, x.device)
+            apart = moved_apart(self.down, self.across, self.window, self.shift, x.device)
             scores = scores.masked_fill(apart[:, None], float("-inf")).repeat(batch, 1, 1, 1)
         if mask is not None:
             hidden = self.cut((~mask)[:, :, None]).transpose(1, 2)[:, None]
@@ -75,9 +73,7 @@ class WindowAttention(nn.Module):
 
     def join(self, x: Tensor) -> Tensor:
         """x (batch * windows, window * window, width) -> (batch, time, width)."""
-        across = (self.columns + self.more_columns) // self.window
-        down = (self.rows + self.more_rows) // self.window
-        x = x.unflatten(1, (self.window, self.window)).unflatten(0, (-1, down, across))
+        x = x.unflatten(1, (self.window, self.window)).unflatten(0, (-1, self.down, self.across))
         x = x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
         if self.shift:
             x = x.roll((self.shift, self.shift), dims=(1, 2))
@@ -94,10 +90,10 @@ def window_distances(window: int, device: torch.device) -> Tensor:
     return down * (2 * window - 1) + column[:, None] - column[None, :] + window - 1
 
 
-def moved_apart(rows: int, columns: int, window: int, shift: int, device: torch.device) -> Tensor:
+def moved_apart(down: int, across: int, window: int, shift: int, device: torch.device) -> Tensor:
     """Pairs of a window that met only as the grid was moved: (windows, area, area)."""
-    row = torch.arange(rows, device=device) >= rows - shift
-    column = torch.arange(columns, device=device) >= columns - shift
+    row = torch.arange(down * window, device=device) >= down * window - shift
+    column = torch.arange(across * window, device=device) >= across * window - shift
     region = 2 * row[:, None].int() + column[None, :].int()
     region = region.unflatten(1, (-1, window)).unflatten(0, (-1, window))
     region = region.transpose(1, 2).flatten(2, 3).flatten(0, 1)
