@@ -17,7 +17,9 @@ from . import (
     moe,
     norms,
     rope,
+    similarity,
     steps,
+    token_pool,
     windows,
 )
 from .component import (
@@ -64,6 +66,8 @@ __all__ = [
     "norms",
     "place",
     "rope",
+    "similarity",
     "steps",
+    "token_pool",
     "windows",
 ]

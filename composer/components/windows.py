@@ -75,7 +75,9 @@ class WindowAttention(_Grid):
         assert made.columns is not None
         least = min(made.rows, made.columns)
         if made.window > least:
-            message = f"a window of {made.window} is larger than a grid of {made.rows} × {made.columns}"
+            message = (
+                f"a window of {made.window} is larger than a grid of {made.rows} × {made.columns}"
+            )
             raise OptionError("window", message, f"window: {least}")
         if made.shift >= made.window or (made.shift and made.window == made.rows == made.columns):
             message = f"a shift of {made.shift} says nothing with windows of {made.window} "

@@ -16,6 +16,7 @@ from composer.weights import WeightError, apply, convert_tensors, plan
 from tests.parity.zoo import SPECS, default_dtype, randomise, with_weights
 
 SIDE, PATCH, WIDTH, HEADS, D_FF, CLASSES = 24, 8, 32, 4, 44, 7
+VOCAB, TIME, TEXT_WIDTH = 61, 9, 24
 IMAGE = {"image_size": SIDE, "patch_size": PATCH}
 COMMON = {
     **IMAGE,
@@ -32,6 +33,27 @@ VIT = {
     "encoder.num_layers": 3,
     "encoder.feed_forward.d_ff": D_FF,
 }
+TEXT = {
+    "hidden_size": TEXT_WIDTH,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 3,
+    "intermediate_size": 36,
+    "vocab_size": VOCAB,
+    "max_position_embeddings": 12,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+}
+TWO_TOWERS = {
+    **{f"dims.{name}": size for name, size in DIMS.items()},
+    "dims.vocab_size": VOCAB,
+    "dims.max_length": 12,
+    "vision.num_layers": 3,
+    "vision.feed_forward.d_ff": D_FF,
+    "text.num_layers": 2,
+    "text.feed_forward.d_ff": 36,
+}
+CLIP = {**TWO_TOWERS, "dims.text_width": TEXT_WIDTH, "dims.text_heads": 3, "dims.embed_width": 20}
+EMBEDDINGS = {name: name for name in ("image_embeds", "text_embeds", "logits_per_image")}
 Inputs = dict[str, Tensor]
 
 
@@ -51,6 +73,21 @@ def pictures(side: int = SIDE) -> Example:
     return Example({"image": image}, {"pixel_values": image})
 
 
+def pictures_and_texts(padding: str = "") -> Example:
+    """Images with texts, whose last token is the greatest; one text is padded `left` or `right`."""
+    tokens = torch.randint(3, VOCAB - 1, (2, TIME), generator=torch.Generator().manual_seed(2))
+    mask = torch.ones(2, TIME, dtype=torch.bool)
+    end = TIME - 1
+    if padding:
+        end = TIME - 1 if padding == "left" else TIME - 4
+        mask[1, slice(0, 3) if padding == "left" else slice(end + 1, None)] = False
+    tokens[0, -1] = tokens[1, end] = VOCAB - 1
+    images = pictures()
+    ours = {**images.ours, "tokens": tokens} | ({"tokens_mask": mask} if padding else {})
+    theirs = {**images.theirs, "input_ids": tokens, "attention_mask": mask.long()}
+    return Example(ours, theirs)
+
+
 @dataclass(frozen=True)
 class Family:
     """A spec scaled down, and the class and configuration of the same model elsewhere.
@@ -67,7 +104,6 @@ class Family:
     plain: Callable[[], Example] = pictures
     padded: Callable[[], Example] | None = None
     size: str | None = None
-    towers: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return self.spec if self.size is None else f"{self.spec}-{self.size}"
@@ -123,6 +159,34 @@ FAMILIES = [
         {"logits": "logits"},
         lambda: pictures(44),
     ),
+    Family(
+        "clip",
+        "CLIPModel",
+        {
+            "text_config": {**TEXT, "eos_token_id": VOCAB - 1},
+            "vision_config": COMMON,
+            "projection_dim": 20,
+        },
+        CLIP,
+        EMBEDDINGS,
+        pictures_and_texts,
+        lambda: pictures_and_texts("right"),
+    ),
+    # As first published: the end of a text is its greatest token.
+    Family(
+        "clip",
+        "CLIPModel",
+        {
+            "text_config": {**TEXT, "eos_token_id": 2},
+            "vision_config": COMMON,
+            "projection_dim": 20,
+        },
+        CLIP,
+        EMBEDDINGS,
+        pictures_and_texts,
+        lambda: pictures_and_texts("left"),
+        size="l14",
+    ),
 ]
 COUNTS = {
     ("vit", "b16"): 86_567_656,
@@ -130,6 +194,9 @@ COUNTS = {
     ("vit", "h14"): 632_045_800,
     ("vit", "deit-ti"): 5_717_416,
     ("vit", "deit-s"): 22_050_664,
+    ("clip", "b32"): 151_277_313,
+    ("clip", "b16"): 149_620_737,
+    ("clip", "l14"): 427_616_513,
     ("swin", "t"): 28_288_354,
     ("swin", "s"): 49_606_258,
     ("swin", "b"): 87_768_224,
@@ -244,6 +311,11 @@ def test_same_gradients(family):
 # What the comparison would find
 
 MUTATIONS = {
+    "quick gelu": ("clip", {"vision.feed_forward.activation": "gelu"}),
+    "token of the end": ("clip", {"text_state.token": 5}),
+    "norm before the layers": ("clip", {"vision.embed.norm.eps": 1e-3}),
+    "text sees all": ("clip", {"text.attention.causal": "false"}),
+    "text eps": ("clip", {"text.norm": "{kind: layernorm, eps: 1e-3}"}),
     "shift": ("swin", {"stage_1.types.shifted.attention.shift": 2}),
     "one shift less": (
         "swin",
