@@ -88,6 +88,12 @@ def pictures_and_texts(padding: str = "") -> Example:
     return Example(ours, theirs)
 
 
+def without_mask(example: Example) -> Example:
+    """The same for models that read padding as they read the rest."""
+    theirs = {name: given for name, given in example.theirs.items() if name != "attention_mask"}
+    return replace(example, theirs=theirs)
+
+
 @dataclass(frozen=True)
 class Family:
     """A spec scaled down, and the class and configuration of the same model elsewhere.
@@ -187,6 +193,23 @@ FAMILIES = [
         lambda: pictures_and_texts("left"),
         size="l14",
     ),
+    Family(
+        "siglip",
+        "SiglipModel",
+        {
+            "text_config": {
+                **TEXT,
+                "hidden_size": WIDTH,
+                "num_attention_heads": HEADS,
+                "intermediate_size": D_FF,
+                "eos_token_id": 2,
+            },
+            "vision_config": COMMON,
+        },
+        {**TWO_TOWERS, "dims.d_ff": D_FF, "text.feed_forward.d_ff": D_FF},
+        EMBEDDINGS,
+        lambda: without_mask(pictures_and_texts()),
+    ),
 ]
 COUNTS = {
     ("vit", "b16"): 86_567_656,
@@ -197,6 +220,9 @@ COUNTS = {
     ("clip", "b32"): 151_277_313,
     ("clip", "b16"): 149_620_737,
     ("clip", "l14"): 427_616_513,
+    ("siglip", "b16"): 203_155_970,
+    ("siglip", "so400m-14-384"): 877_960_498,
+    ("deit", "ti"): 5_910_800,
     ("swin", "t"): 28_288_354,
     ("swin", "s"): 49_606_258,
     ("swin", "b"): 87_768_224,
@@ -311,6 +337,13 @@ def test_same_gradients(family):
 # What the comparison would find
 
 MUTATIONS = {
+    "residual of the probe": (
+        "siglip",
+        {"reader.layer": "[cross_attention: {norm: none}, feed_forward]"},
+    ),
+    "pooled text": ("siglip", {"text_state.by": "mean"}),
+    "gelu of images": ("siglip", {"vision.feed_forward.activation": "gelu"}),
+    "bias of the similarity": ("siglip", {"similarity.bias": "false"}),
     "quick gelu": ("clip", {"vision.feed_forward.activation": "gelu"}),
     "token of the end": ("clip", {"text_state.token": 5}),
     "norm before the layers": ("clip", {"vision.embed.norm.eps": 1e-3}),
