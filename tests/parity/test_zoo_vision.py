@@ -94,6 +94,32 @@ def without_mask(example: Example) -> Example:
     return replace(example, theirs=theirs)
 
 
+def features(padded: bool = False) -> Example:
+    """Two images as vectors; of the second the last three are padding."""
+    given = torch.randn(2, TIME, 20, generator=torch.Generator().manual_seed(3))
+    given = given.to(torch.get_default_dtype())
+    mask = torch.ones(2, TIME, dtype=torch.bool)
+    if padded:
+        mask[1, -3:] = False
+    ours = {"features": given} | ({"features_mask": mask} if padded else {})
+    return Example(ours, {"features": given, "mask": mask.long()})
+
+
+class QueriesAndQFormer(nn.Module):
+    """The learned queries and the Q-Former of BLIP-2, by the names that they have in it."""
+
+    def __init__(self, config: Any) -> None:
+        super().__init__()
+        transformers = pytest.importorskip("transformers")
+        self.query_tokens = nn.Parameter(torch.zeros(1, 5, config.hidden_size))
+        self.qformer = transformers.Blip2QFormerModel(config)
+
+    def forward(self, features: Tensor, mask: Tensor) -> Any:
+        """features (batch, time, width) -> an output with `last_hidden_state`."""
+        queries = self.query_tokens.expand(len(features), -1, -1)
+        return self.qformer(queries, encoder_hidden_states=features, encoder_attention_mask=mask)
+
+
 @dataclass(frozen=True)
 class Family:
     """A spec scaled down, and the class and configuration of the same model elsewhere.
@@ -210,6 +236,28 @@ FAMILIES = [
         EMBEDDINGS,
         lambda: without_mask(pictures_and_texts()),
     ),
+    Family(
+        "blip2_qformer",
+        "Blip2QFormerModel",
+        {
+            "hidden_size": WIDTH,
+            "num_hidden_layers": 3,
+            "num_attention_heads": HEADS,
+            "intermediate_size": D_FF,
+            "encoder_hidden_size": 20,
+        },
+        {
+            "dims.d_model": WIDTH,
+            "dims.num_heads": HEADS,
+            "dims.num_queries": 5,
+            "dims.image_width": 20,
+            "qformer.num_layers": 3,
+            "qformer.feed_forward.d_ff": D_FF,
+        },
+        {"states": "last_hidden_state"},
+        features,
+        lambda: features(padded=True),
+    ),
 ]
 COUNTS = {
     ("vit", "b16"): 86_567_656,
@@ -223,6 +271,7 @@ COUNTS = {
     ("siglip", "b16"): 203_155_970,
     ("siglip", "so400m-14-384"): 877_960_498,
     ("deit", "ti"): 5_910_800,
+    ("blip2_qformer", "base"): 105_137_664 + 32 * 768,  # Blip2QFormerModel, and the queries
     ("swin", "t"): 28_288_354,
     ("swin", "s"): 49_606_258,
     ("swin", "b"): 87_768_224,
@@ -235,7 +284,8 @@ def theirs(family: Family) -> nn.Module:
     cls = getattr(transformers, family.model)
     config = cls.config_class(**family.config)
     config._attn_implementation = "eager"
-    model = cls(config).eval()
+    made = QueriesAndQFormer if family.spec == "blip2_qformer" else cls
+    model = made(config).eval()
     randomise(model)
     return model
 
@@ -337,6 +387,8 @@ def test_same_gradients(family):
 # What the comparison would find
 
 MUTATIONS = {
+    "eps of queries": ("blip2_qformer", {"qformer.embed.norm.eps": 1e-3}),
+    "post-norm": ("blip2_qformer", {"qformer.norm.placement": "branch"}),
     "residual of the probe": (
         "siglip",
         {"reader.layer": "[cross_attention: {norm: none}, feed_forward]"},
