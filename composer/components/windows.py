@@ -26,16 +26,22 @@ class _Grid(Component):
         default=None, description="Columns of the grid. Default: as the rows leave."
     )
 
-    def _on_grid(self, time: Size) -> Self:
+    def on_grid(self, time: Size) -> Self:
         """This with both sides of the grid that has `time` patches."""
         if not isinstance(time, int):
             message = f"a grid needs a known number of patches, and '{time}' is not a number"
-            raise OptionError("rows", message)
-        rows = self.rows or (time // self.columns if self.columns else isqrt(time))
+            raise OptionError("rows", message, "read an image, or features of a length")
+        side = isqrt(time)
+        if self.rows is None and self.columns is None and side * side != time:
+            message = f"{time} patches are no square: one side of their grid must be given"
+            raise OptionError("rows", message, f"rows: {_nearest_side(time, side)}")
+        rows = self.rows or (time // self.columns if self.columns else side)
         columns = self.columns or time // rows
         if rows * columns != time:
+            option = "columns" if self.columns else "rows"
             message = f"{time} patches are not a grid of {rows} × {columns}"
-            raise OptionError("columns" if self.columns else "rows", message)
+            near = _nearest_side(time, rows)
+            raise OptionError(option, message, f"rows: {near}, columns: {time // near}")
         return self.model_copy(update={"rows": rows, "columns": columns})
 
 
@@ -70,7 +76,7 @@ class WindowAttention(_Grid):
     dropout: Probability = Field(default=0.0, description="Dropout on the attention weights.")
 
     def complete(self, place: Mapping[str, Any]) -> Self:
-        made = super().complete(place)._on_grid(place["time"])
+        made = super().complete(place).on_grid(place["time"])
         assert made.rows is not None
         assert made.columns is not None
         least = min(made.rows, made.columns)
@@ -154,7 +160,7 @@ class PatchMerge(_Grid):
         self, inputs: Inputs, place: Mapping[str, Any]
     ) -> tuple[Self, Axes, dict[str, Shape]]:
         axes = self.parsed.bind(inputs)  # type: ignore[arg-type]  # one port
-        made = self._on_grid(axes["time"])
+        made = self.on_grid(axes["time"])
         assert made.rows is not None
         assert made.columns is not None
         merged = -(-made.rows // 2) * -(-made.columns // 2)
@@ -186,3 +192,8 @@ class PatchMerge(_Grid):
     def label(self, axes: Axes) -> Label:
         grid = f"{axes.rows} × {axes.columns} → {-(-axes.rows // 2)} × {-(-axes.columns // 2)}"
         return Label("Patch Merging", f"{grid}, {axes.width} → {axes.d_model}")
+
+
+def _nearest_side(time: int, wanted: int) -> int:
+    """The side nearest to the wanted one of a grid with `time` patches."""
+    return min((n for n in range(1, time + 1) if time % n == 0), key=lambda n: abs(n - wanted))
