@@ -171,6 +171,13 @@ FAMILIES = [
         {**VIT, "encoder.feed_forward.d_ff": 2 * WIDTH},
         {"logits": "logits"},
     ),
+    Family(
+        "beit",
+        "BeitForImageClassification",
+        {**COMMON, "use_relative_position_bias": True, "use_mask_token": False},
+        VIT,
+        {"logits": "logits"},
+    ),
     # Grids of 22 and 11 are filled up for windows of 3, and 11 for merging by two.
     Family(
         "swin",
@@ -278,6 +285,7 @@ COUNTS = {
     ("siglip", "so400m-14-384"): 877_960_498,
     ("deit", "ti"): 5_910_800,
     ("blip2_qformer", "base"): 105_137_664 + 32 * 768,  # Blip2QFormerModel, and the queries
+    ("beit", "b16"): 86_530_984,
     ("swin", "t"): 28_288_354,
     ("swin", "s"): 49_606_258,
     ("swin", "b"): 87_768_224,
@@ -376,6 +384,9 @@ def test_same_gradients(family):
 # What the comparison would find
 
 MUTATIONS = {
+    "class token in the mean": ("beit", {"patch_states.start": 2}),
+    "pooled norm": ("beit", {"normed.eps": 1e-3}),
+    "grid bias": ("beit", {"encoder.attention.position.rows": 1}),
     "eps of queries": ("blip2_qformer", {"qformer.embed.norm.eps": 1e-3}),
     "post-norm": ("blip2_qformer", {"qformer.norm.placement": "branch"}),
     "residual of the probe": (
@@ -451,6 +462,11 @@ PUBLISHED["swin"] = {
     r"self\.v\.": "self.value.",
     r"attention\.relative_position_bias\.": "attention.self.",
     **dict(list(PUBLISHED["vit"].items())[4:]),
+}
+PUBLISHED["beit"] = {
+    r"beit\.layers\.(\d+)\.relative": r"beit.layers.\1.attention.attention.relative",
+    r"beit\.layers\.(\d+)\.": r"beit.encoder.layer.\1.",
+    **dict(list(PUBLISHED["vit"].items())[1:]),
 }
 PUBLISHED["dinov2"] = dict(list(PUBLISHED["vit"].items())[1:5])
 
