@@ -110,14 +110,9 @@ class Attention(nn.Module):
             q,
             k,
             v,
-            attn_mask=mask
-            if self.position is None and position_bias is None
-            else masked_bias(bias, mask),
+            attn_mask=mask if bias is None else masked_bias(bias, mask),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal
-            and mask is None
-            and self.position is None
-            and position_bias is None,
+            is_causal=self.causal and mask is None and bias is None,
             scale=self.scale,
             enable_gqa=self.grouped,
         )
