@@ -9,6 +9,7 @@ from . import (
     embedding,
     feed_forward,
     gate,
+    grid_bias,
     heads,
     initialization,
     inputs,
@@ -20,6 +21,10 @@ from . import (
     positional_conv,
     relative_bias,
     rope,
+    similarity,
+    steps,
+    token_pool,
+    windows,
 )
 from .component import (
     KINDS,
@@ -55,6 +60,7 @@ __all__ = [
     "embedding",
     "feed_forward",
     "gate",
+    "grid_bias",
     "heads",
     "initialization",
     "inputs",
@@ -68,4 +74,8 @@ __all__ = [
     "positional_conv",
     "relative_bias",
     "rope",
+    "similarity",
+    "steps",
+    "token_pool",
+    "windows",
 ]
