@@ -16,6 +16,7 @@ from . import (
     modules,
     moe,
     norms,
+    relative_bias,
     rope,
 )
 from .component import (
@@ -61,5 +62,6 @@ __all__ = [
     "moe",
     "norms",
     "place",
+    "relative_bias",
     "rope",
 ]

@@ -188,6 +188,8 @@ class Attention(_Heads):
             "causal": True,
         },
         {"num_heads": 2, "window": 2, "dropout": 0.1},
+        {"num_heads": 4, "position": "relative_bias", "qk_scale": 1.0},
+        {"num_heads": 4, "position": {"kind": "relative_bias", "num_buckets": 6}, "causal": True},
     )
 
     causal: bool | None = Field(

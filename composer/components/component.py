@@ -181,7 +181,10 @@ class Component(BaseModel):
         return {}
 
     def tables(self, axes: Axes) -> dict[str, Placed]:
-        """Components that a stack computes once and hands to `forward`, e.g. rotary angles."""
+        """Components that a stack computes once and hands to `forward`, e.g. rotary angles.
+
+        One that holds parameters is trained by all layers that it is handed to.
+        """
         return {}
 
     def flops(self, axes: Axes) -> Size:
@@ -236,6 +239,13 @@ class Placed:
     def parts(self) -> dict[str, Placed]:
         """Components inside this one."""
         return self.component.parts(self.axes)
+
+    @cached_property
+    def construction(self) -> tuple[object, ...]:
+        """What its torch half is made of; equal ones compute the same."""
+        given = tuple(self.component.arguments(self.axes).items())
+        parts = tuple((name, part.construction) for name, part in self.parts.items())
+        return (self.component.half, given, parts)
 
     @cached_property
     def tensors(self) -> Tensors:

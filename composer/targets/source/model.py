@@ -71,8 +71,8 @@ def _parts(plan: Plan) -> Iterator[str]:
             if not _inline(part):
                 more = {"return_weights": True} if part.returns_weights else {}
                 yield f"self.{part.name} = {constructor(part.node.placed, **more)}"
-            for name, table in part.node.placed.component.tables(part.node.placed.axes).items():
-                yield f"self.{part.name}_{name} = {constructor(table)}"
+            for table in part.tables.values():
+                yield f"self.{table.name} = {constructor(table.placed)}"
         elif isinstance(part, Output) and part.head is not None:
             yield f"self.{part.name} = {constructor(part.head.placed)}"
 
@@ -225,8 +225,8 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
             if not first:
                 given[port] = "tensor"
         yield from _module_masks(module, plan, arguments, given)
-        for name in component.tables(placed.axes):
-            arguments.append(f"{name}=self.{module.name}_{name}({arguments[0]})")
+        for name, table in module.tables.items():
+            arguments.append(f"{name}=self.{table.name}({arguments[0]})")
             given[name] = "tensor"
         plan.use(placed, given)
         results = module.name + (f", {module.name}_weights" if module.returns_weights else "")
