@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import composer
 from composer.language.variants import sizes_of, with_bases
 from composer.weights import WeightError, convert_tensors
-from tests.parity.zoo import SPECS, default_dtype, randomise, with_weights
+from tests.parity.zoo import SPECS, default_dtype, gradient_difference, randomise, with_weights
 
 VOCAB, WIDTH, NARROW, TIME, LENGTH = 61, 32, 20, 13, 40
 COMMON = {
@@ -120,6 +120,23 @@ FAMILIES = [
         {"logits": "logits"},
         token_types=0,
     ),
+    Family(
+        "deberta_v2",
+        "DebertaV2Model",
+        {
+            "max_position_embeddings": 11,
+            "max_relative_positions": -1,
+            "position_buckets": 6,
+            "relative_attention": True,
+            "share_att_key": True,
+            "pos_att_type": ["p2c", "c2p"],
+            "norm_rel_ebd": "layer_norm",
+            "position_biased_input": False,
+            "type_vocab_size": 0,
+        },
+        {"dims.max_length": 11, "dims.buckets": 6},
+        token_types=0,
+    ),
 ]
 COUNTS = {
     ("bert", "base"): 109_482_240,
@@ -132,6 +149,10 @@ COUNTS = {
     ("albert", "xlarge"): 58_724_864,
     ("albert", "xxlarge"): 222_595_584,
     ("distilbert", "base"): 66_362_880,
+    ("deberta_v2", "v3-xsmall"): 70_682_112,
+    ("deberta_v2", "v3-small"): 141_304_320,
+    ("deberta_v2", "v3-base"): 183_831_552,
+    ("deberta_v2", "v3-large"): 434_012_160,
     ("modernbert", "base"): 149_655_232,
     ("modernbert", "large"): 395_881_664,
 }
@@ -234,42 +255,24 @@ def test_same_outputs_in_double_precision(family):
     assert padded < 5e-6
 
 
-def gradients(family: Family) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Gradients of one scalar by our names, ours and the other's."""
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "spec", ["bert_pretraining", "albert", "distilbert", "modernbert", "deberta_v2"]
+)
+def test_same_gradients(spec):
+    family = next(f for f in FAMILIES if f.spec == spec)
     other = theirs(family)
     model = ours(family, other)
     generator = torch.Generator().manual_seed(2)
     losses = [torch.zeros(()), torch.zeros(())]
     for pair in run(family, model, other, inputs(family)[1]):
         weights = torch.randn(pair[0].shape, generator=generator)
-        losses = [loss + (weights * each).sum() for loss, each in zip(losses, pair, strict=True)]
+        losses = [loss + (weights * each).mean() for loss, each in zip(losses, pair, strict=True)]
     for loss in losses:
         loss.backward()
-    made = composer.load(
-        SPECS / f"{family.spec}.yaml", size=family.size, overrides=family.overrides()
-    )
-    theirs_by_name = {n: t for n, t in _gradients(other).items() if n in other.state_dict()}
-    wanted = convert_tensors(composer.graph(made), made.weights["huggingface"], theirs_by_name)
-    found = _gradients(model)
-    return {name: found[name] for name in wanted}, wanted
 
-
-def _gradients(model: nn.Module) -> dict[str, Tensor]:
-    """The gradient of every parameter, zero where there is none."""
-    named = model.named_parameters(remove_duplicate=False)
-    return {name: torch.zeros_like(p) if p.grad is None else p.grad for name, p in named}
-
-
-@pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("spec", ["bert_pretraining", "albert", "distilbert", "modernbert"])
-def test_same_gradients(spec):
-    """Biases of keys have none, for a softmax does not see them: all is rounding there."""
-    mine, wanted = gradients(next(f for f in FAMILIES if f.spec == spec))
-    floor = 1e-3 * max(float(gradient.abs().max()) for gradient in wanted.values())
-
-    for name, gradient in wanted.items():
-        scale = max(float(gradient.abs().max()), floor)
-        assert float((mine[name] - gradient).abs().max()) < 1e-4 * scale, name
+    found = gradient_difference(family.spec, model, other, family.overrides(), family.size)
+    assert found < 1e-4
 
 
 # Names of published files
@@ -278,13 +281,13 @@ def test_same_gradients(spec):
 def published(spec: str) -> tuple[Family, dict[str, Tensor]]:
     """A family and its tensors under the names that they have within a model with heads."""
     family = next(f for f in FAMILIES if f.spec == spec)
-    prefix = "" if spec in {"bert_pretraining", "electra"} else f"{spec}."
+    prefix = "" if spec in {"bert_pretraining", "electra"} else f"{spec.removesuffix('_v2')}."
     state = theirs(family).state_dict()
     return family, {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("spec", ["bert", "roberta", "albert", "distilbert"])
+@pytest.mark.parametrize("spec", ["bert", "roberta", "albert", "distilbert", "deberta_v2"])
 def test_files_of_models_with_heads_are_read(spec):
     """The names of the model come after a prefix, and heads that it does not have are ignored."""
     family, tensors = published(spec)
@@ -339,8 +342,15 @@ MUTATIONS = {
     "window": ("modernbert", {"dims.window": 4}),
     "theta of near layers": ("modernbert", {"encoder.types.sliding.attention.position.theta": 2e4}),
     "theta of others": ("modernbert", {"encoder.attention.position.theta": 10_000}),
-    "norm of the first layer": ("modernbert", {"encoder.types.first.layer": "[attention, feed_forward]"}),
+    "norm of the first layer": (
+        "modernbert",
+        {"encoder.types.first.layer": "[attention, feed_forward]"},
+    ),
     "order of types": ("modernbert", {"encoder.layer_types.then": "[sliding, full, sliding]"}),
+    "buckets": ("deberta_v2", {"dims.buckets": 4}),
+    "far distances": ("deberta_v2", {"dims.max_length": 9}),
+    "eps of the distances": ("deberta_v2", {"encoder.attention.position.norm.eps": 1e-4}),
+    "factor of the scores": ("deberta_v2", {"encoder.attention.qk_scale": 8**-0.5}),
     "bias of a norm": ("modernbert", {"encoder.norm.bias": "true"}),
 }
 
