@@ -129,6 +129,12 @@ class Disentangled(Component):
 
     def complete(self, place: Mapping[str, Any]) -> Self:
         made = super().complete(place)
+        if place.get("causal"):
+            raise OptionError(
+                "kind",
+                "disentangled attention reads later steps, too, so it cannot stand in a decoder",
+                "put the stack under encoders",
+            )
         width = place["d_model"]
         if made.head_dim is None and isinstance(width, int):
             if width % made.num_heads:
