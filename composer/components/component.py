@@ -26,6 +26,7 @@ SLOTS = {
     "embed": "as the `embed` of a stack",
     "position": "as the `position` of an embedding",
     "attention_position": "as the `position` of an attention",
+    "disentangled_position": "as the `position` of a disentangled attention",
     "rope_scaling": "as the `scaling` of rotary positions",
     "norm": "as a `norm`",
     "qk_norm": "as the `qk_norm` of an attention",

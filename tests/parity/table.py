@@ -15,6 +15,8 @@ from types import ModuleType
 import torch
 import yaml
 
+from composer.language.document import plain
+from composer.language.variants import with_bases
 from tests.parity.zoo import SPECS
 
 PAGE = """\
@@ -54,7 +56,7 @@ def row(spec: str, single: float, double: float) -> str:
     """One line of the table."""
     path = SPECS / f"{spec}.yaml"
     text = path.read_text()
-    data = yaml.safe_load(text)
+    data = plain(with_bases(path))
     maps = map_files(data)
     lines = sum(len(one.read_text().splitlines()) for one in maps)
     title = data.get("title") or spec

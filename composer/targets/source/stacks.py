@@ -70,6 +70,9 @@ def _layer_list(stack: Stack, plan: Plan) -> list[str]:
         return [line]
     inner = [f"    {made} {steps}"]
     inner = inner if len(inner[0]) + 8 <= WIDTH else [f"    {made}", f"    {steps}"]
+    if len(inner[0]) + 8 > WIDTH:
+        broken = made.replace(" if ", "\nif ").replace(" else ", "\nelse ").split("\n")
+        inner = [f"    {line}" for line in [*broken, steps]]
     return ["self.layers = nn.ModuleList(", *inner, ")"]
 
 
