@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
+from collections.abc import Mapping as AnyMapping
 
-from composer.diagnostics import Problems
+from composer.diagnostics import Problems, Span
+from composer.language.document import Mapping, get, plain
 from composer.language.paths import TensorPath, selected
 from composer.language.spec import ModelSpec
 from composer.language.validate import guess
 from composer.language.wants import listed
 from composer.language.weights import WeightMap
 
-from .graph import Graph
+from .graph import Graph, Stack
 from .tensors import first_names
 
 
 def check_weights(spec: ModelSpec, graph: Graph, problems: Problems) -> None:
-    """Adds a problem for every path of a spec's maps of weights that names nothing."""
+    """Adds a problem for everything that a spec's maps of weights name and the graph does not have."""
     for weight_map in spec.weights.values():
+        names = get(weight_map.sections[0], ("names",))
+        for entry in names.entries.values() if isinstance(names, Mapping) else ():
+            if (word := plain(entry.value)) not in graph.parts:
+                _unknown(word, graph.parts, entry.value.span, problems)
         if weight_map.parts or weight_map.new:
             filled(graph, weight_map, problems)
 
@@ -43,7 +49,7 @@ def filled(
 
 
 def select(
-    paths: tuple[TensorPath, ...], names: Mapping[str, str], graph: Graph, problems: Problems
+    paths: tuple[TensorPath, ...], names: AnyMapping[str, str], graph: Graph, problems: Problems
 ) -> dict[str, str]:
     """Of `names`, those that `paths` name; a path that names none is added to the problems."""
     for path in paths:
@@ -52,16 +58,29 @@ def select(
     return selected(paths, names)
 
 
-def _nothing(path: TensorPath, names: Mapping[str, str], graph: Graph, problems: Problems) -> None:
+def _nothing(
+    path: TensorPath, names: AnyMapping[str, str], graph: Graph, problems: Problems
+) -> None:
     """A path at which nothing is."""
-    word = path.text.split(".")[0]
+    word, *rest = path.text.split(".")
     if re.fullmatch(r"\w+", word) and word not in graph.parts:
-        known = dict.fromkeys(name.split(".")[0] for name in names)
-        fix = guess(word, known) or f"names: {listed(known)}"
-        problems.add("G201", f"nothing is called '{word}'", path.span, fix=fix)
+        _unknown(word, dict.fromkeys(name.split(".")[0] for name in names), path.span, problems)
+        return
+    stack = graph.parts.get(word)
+    number = rest[1] if rest[:1] == ["layers"] and len(rest) > 1 else ""
+    if isinstance(stack, Stack) and number.isdecimal() and int(number) >= len(stack.layers):
+        last = len(stack.layers) - 1
+        why = f"'{word}' has no layer {int(number)}, only 0 to {last}"
+        problems.add("G210", why, path.span, fix=f"a layer from 0 to {last}")
         return
     near = guess(re.sub(r"\.layers\.\d+\b", ".layers.*", path.text), _prefixes(names))
     problems.add("G210", f"'{path.text}' names no parameters", path.span, fix=near)
+
+
+def _unknown(word: str, known: Iterable[str], span: Span, problems: Problems) -> None:
+    """A name that nothing has."""
+    fix = guess(word, known) or f"names: {listed(known)}"
+    problems.add("G201", f"nothing is called '{word}'", span, fix=fix)
 
 
 def _prefixes(names: Iterable[str]) -> dict[str, None]:

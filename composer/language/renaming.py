@@ -9,15 +9,16 @@ from dataclasses import replace
 from composer.diagnostics import Problems
 
 from .document import Entry, Mapping, Scalar, Sequence, Tree, get, key_span, plain
-from .validate import guess
+from .validate import describe, guess
 from .wants import listed
 
 
 def renamed(maps: list[Mapping], names: Tree | None, problems: Problems) -> Iterator[Mapping]:
     """Maps with other words for parts; a word that they do not write is added to the problems."""
-    if not isinstance(names, Mapping):
+    if names is None or not _are_names(names, problems):
         yield from maps
         return
+    assert isinstance(names, Mapping), "names are a mapping"
     known = dict.fromkeys(
         word for section in maps for tree in _rule_lists(section) for item in tree.items
         for word in _words(_target(item))
@@ -30,6 +31,21 @@ def renamed(maps: list[Mapping], names: Tree | None, problems: Problems) -> Iter
     words = {name: str(word) for name, word in plain(names).items()}
     for section in maps:
         yield _section(section, words)
+
+
+def _are_names(names: Tree, problems: Problems) -> bool:
+    """Whether names stand for names; what does not is added to the problems."""
+    before, fix = len(problems), "names: {decoder: text}"
+    if not isinstance(names, Mapping):
+        why = f"names wants parts with what they are called here, not {describe(names)}"
+        problems.add("C105", why, names.span, fix=fix)
+        return False
+    for name, entry in names.entries.items():
+        text = entry.value.value if isinstance(entry.value, Scalar) else None
+        if not isinstance(text, str) or not re.fullmatch(r"\w+", text):
+            why = f"'{name}' wants the name of a part, not {describe(entry.value)}"
+            problems.add("C105", why, entry.value.span, fix=fix)
+    return len(problems) == before
 
 
 def _rule_lists(section: Mapping) -> Iterator[Sequence]:

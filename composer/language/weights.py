@@ -33,8 +33,8 @@ class MapFields(Fields):
 
     description: Text | None = Field(default=None, description="Whose names these are.")
     extends: Text | None = Field(default=None, description="A map whose rules follow these.")
-    names: dict[str, Text] = Field(
-        default={}, description="What parts that the extended map writes are called here."
+    names: Any = Field(
+        default=None, description="What parts that the extended map writes are called here."
     )
     parts: Any = Field(default=None, description="Paths of what is filled. Default: everything.")
     new: Any = Field(default=None, description="Paths of what of it is not filled.")
