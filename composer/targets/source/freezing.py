@@ -26,7 +26,8 @@ def _statements(paths: list[str], graph: Graph) -> Iterator[str]:
     """One statement a path, and one loop for what is frozen in several layers."""
     numbers: dict[tuple[str, str], list[int]] = {}
     for path in paths:
-        if found := re.fullmatch(r"(\w+)\.layers\.(\d+)(.*)", path):
+        found = re.fullmatch(r"(\w+)\.layers\.(\d+)(.*)", path)
+        if found and isinstance(graph.parts[found[1]], Stack):
             numbers.setdefault((found[1], found[3]), []).append(int(found[2]))
         else:
             yield f"self{_attribute(path)}.requires_grad_(False)"
