@@ -76,9 +76,18 @@ class StackFields(Fields):
     )
     layer: Any = Field(default=None, description="The branches of a layer, in order.")
     layer_types: list[Text] | None = Field(
-        default=None, description="Types of the layers, cycled over the depth."
+        default=None,
+        description="Types of the layers, cycled over the depth; with `{first: [...], then: [...]}`, "
+        "some before those that are cycled.",
     )
     types: Any = Field(default=None, description="What each type changes.")
+
+
+class LayerTypesFields(Fields):
+    """Types of layers that do not only take turns."""
+
+    first: list[Text] = Field(description="Types of the first layers, one each.", min_length=1)
+    then: list[Text] = Field(description="Types of the others, cycled.", min_length=1)
 
 
 class TypeFields(Fields):
