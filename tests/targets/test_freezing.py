@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import composer
+from composer.cli.describe import totals
 from composer.graph.covering import covering, starred
 from composer.graph.tensors import first_names
+from composer.targets.diagram.describe import facts
 from composer.targets.source.freezing import freeze
 from composer.targets.summary import summarize
 
@@ -170,3 +172,12 @@ def test_layers_are_told_together_where_all_are_there():
     paths = ["s.layers.0.n", "s.layers.1.n", "t.layers.0.n", "u.layers"]
 
     assert starred(paths, {"s": 2, "t": 2}) == ["s.layers.*.n", "t.layers.0.n", "u.layers"]
+
+
+def test_tables_and_drawings_say_it():
+    graph = composer.graph(f"{SMALL}freeze: decoder\n")
+    free = composer.graph(SMALL)
+
+    assert totals(summarize(graph)).splitlines()[1] == "88 trainable, 3,592 frozen"
+    assert facts(graph)[-1] == "3.68 k parameters, 3.59 k of them frozen"
+    assert "frozen" not in totals(summarize(free)) + facts(free)[-1]
