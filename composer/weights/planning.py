@@ -311,7 +311,9 @@ class _Audit:
 
     def _no_such_target(self, instance: Instance, name: str) -> None:
         if (owner := self.targets.owner(name)) in self.targets.graph.state:
-            where = "which is new" if owner in self.targets.new else "which is outside its parts"
+            where = (
+                "which is new" if owner in self.targets.new else "which no part of the map holds"
+            )
             why = f"{self._sources(instance)} becomes '{name}', {where}"
             self._add("W404", why, instance.rule, f"ignore {self._sources(instance)}, or fill it")
             return

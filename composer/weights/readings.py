@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from composer.diagnostics import Problem
+from composer.diagnostics import Note, Problem
 from composer.graph.graph import Graph
 from composer.language.weights import WeightMap
 
@@ -97,8 +97,14 @@ def _foreign(graph: Graph, maps: Maps, path: Path, shapes: Mapping[str, Shape]) 
 
 
 def _part(graph: Graph, weight_map: WeightMap, path: Path) -> Reading:
-    with WeightFiles(path) as files:
-        return Reading(weight_map.name, path, plan(graph, weight_map, files.shapes))
+    """The reading of one map; a refusal says whose weights it is about."""
+    try:
+        with WeightFiles(path) as files:
+            return Reading(weight_map.name, path, plan(graph, weight_map, files.shapes))
+    except WeightError as error:
+        first, *others = error.problems
+        note = Note(f"'{weight_map.name}' reads '{path}'")
+        raise WeightError([replace(first, notes=(*first.notes, note)), *others]) from None
 
 
 def _check_apart(found: list[Reading]) -> None:

@@ -5,6 +5,7 @@ import torch
 
 import composer
 from composer.graph.tensors import first_names
+from composer.targets.expand import expand
 from composer.weights import WeightError
 from tests.weights.parts import SPEC, files, written
 
@@ -113,7 +114,26 @@ def add(path, name):
     save_file({**load_file(path), name: torch.ones(2)}, path)
 
 
+def test_an_expanded_spec_reads_the_same(spec, pieces):
+    loaded = composer.load(spec)
+    text = expand(loaded, composer.graph(loaded))
+    first = composer.build(spec, weights=pieces[0], seed=5)
+    second = composer.build(text, weights=pieces[0], seed=5)
+
+    assert composer.graph(text).frozen == composer.graph(spec).frozen
+    assert first.state_dict().keys() == second.state_dict().keys()
+    assert all(torch.equal(t, second.state_dict()[n]) for n, t in first.state_dict().items())
+
+
 # Refusals
+
+
+def test_a_refusal_says_whose_weights_it_is_about(spec, pieces):
+    paths, _ = pieces
+    add(paths["second"], "h.0.more")
+
+    with pytest.raises(WeightError, match=rf"'second' reads '{paths['second']}'"):
+        composer.build(spec, weights=paths)
 
 
 def test_a_source_that_nothing_is_made_of(spec, pieces):
@@ -152,7 +172,7 @@ def test_a_source_for_what_is_outside_the_parts(tmp_path, pieces):
         tmp_path, SPEC.replace("parts: reader}", "parts: [reader.embed, reader.layers]}")
     )
 
-    assert ("W404", "'norm.bias' becomes 'reader.norm.bias', which is outside its parts",
+    assert ("W404", "'norm.bias' becomes 'reader.norm.bias', which no part of the map holds",
             "ignore 'norm.bias', or fill it") in refused(spec, pieces[0])  # fmt: skip
 
 
