@@ -1,6 +1,14 @@
 """A compiler from YAML specs of encoders, decoders and their connections to PyTorch."""
 
-from composer.compiler import build, convert, export_weights, graph, load, source
+from composer.compiler import (
+    audit_weights,
+    build,
+    convert,
+    export_weights,
+    graph,
+    load,
+    source,
+)
 from composer.components.component import (
     Component,
     Label,
@@ -32,6 +40,7 @@ __all__ = [
     "Size",
     "SpecError",
     "Tensors",
+    "audit_weights",
     "build",
     "convert",
     "export_weights",

@@ -63,6 +63,8 @@ CODES = {
     "G207": "Stacks that cannot run in step.",
     "G208": "A decoder that would see its own future.",
     "G209": "A part that loses track of padding.",
+    "G210": "A path of `freeze` or of a map of weights that names nothing.",
+    "G211": "A shared parameter that is frozen under one of its names only.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "W400": "No layout of a map of weights fits.",

@@ -171,6 +171,13 @@ class Component(BaseModel):
         """Shapes of the parameters by name, those of `parts` not included."""
         return {}
 
+    def buffers(self, axes: Axes) -> Tensors:
+        """Shapes of the persistent tensors that no gradient changes, those of `parts` not included.
+
+        They are in the state dict and in weight maps, and in no parameter count.
+        """
+        return {}
+
     def parts(self, axes: Axes) -> dict[str, Placed]:
         """Components inside this one, by the attribute that holds them, a list's by number."""
         return {}
@@ -272,6 +279,22 @@ class Placed:
             for tensor, shape in part.tensors.items()
         }
         return {**own, **inner}
+
+    @cached_property
+    def buffers(self) -> Tensors:
+        """Every buffer, with the names of the parts before theirs."""
+        own = self.component.buffers(self.axes)
+        inner = {
+            f"{name}.{tensor}": shape
+            for name, part in self.parts.items()
+            for tensor, shape in part.buffers.items()
+        }
+        return {**own, **inner}
+
+    @property
+    def state(self) -> Tensors:
+        """Parameters and buffers: what a state dict holds."""
+        return {**self.tensors, **self.buffers}
 
     @property
     def parameters(self) -> int:

@@ -283,7 +283,8 @@ class Graph:
     """A model.
 
     `parts` are in an order in which each comes after what it reads; stacks in lockstep stand next
-    to each other. `aliases` maps each further name of a shared tensor to the first.
+    to each other. `aliases` maps each further name of a shared tensor to the first. `frozen` are
+    the first names of the parameters that training leaves as they are.
     """
 
     name: str
@@ -296,6 +297,7 @@ class Graph:
     aliases: Mapping[str, str]
     initialization: Placed
     file: str
+    frozen: frozenset[str] = frozenset()
 
     def of(self, kind: type[Part]) -> list[Part]:
         """The parts of one type, in order."""
@@ -343,6 +345,21 @@ class Graph:
             for tensor, shape in node.placed.tensors.items()
             if (name := f"{path}.{tensor}") not in self.aliases
         }
+
+    @cached_property
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every buffer by its first name; each shared one once."""
+        return {
+            name: shape
+            for path, node in self.nodes()
+            for tensor, shape in node.placed.buffers.items()
+            if (name := f"{path}.{tensor}") not in self.aliases
+        }
+
+    @property
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what is saved and loaded: parameters, then buffers."""
+        return {**self.tensors, **self.buffers}
 
     @property
     def parameters(self) -> int:

@@ -46,6 +46,11 @@ class ModelFields(Fields):
     extends: Text | None = Field(default=None, description="A spec that this one is merged over.")
     sizes: Any = Field(default=None, description="Named variants, chosen with --size.")
     weights: Any = Field(default=None, description="Maps of weights, by whose names they read.")
+    freeze: Any = Field(
+        default=None,
+        description="Paths of parameters that training leaves as they are; a list, or "
+        "{parts: LIST, except: LIST}.",
+    )
 
 
 class StackFields(Fields):

@@ -117,6 +117,8 @@ def check_tensors(one: Placed) -> None:
     found = {name: tuple(p.shape) for name, p in module_of(one).named_parameters()}
     assert list(found.items()) == list(one.tensors.items())
     assert sum(p.numel() for p in module_of(one).parameters()) == one.parameters
+    state = {name: tuple(t.shape) for name, t in module_of(one).state_dict().items()}
+    assert state == one.state
 
 
 def check_shapes(one: Placed) -> None:

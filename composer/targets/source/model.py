@@ -8,6 +8,7 @@ from composer.components.component import Component
 from composer.graph.graph import Graph, Input, Module, Output, Stack, State
 
 from .forward import StackText
+from .freezing import freeze
 from .layers import mask_key
 from .plan import Given, Plan, axes_text, variable
 from .stacks import parameters_of, results_of
@@ -45,7 +46,10 @@ def model_class(plan: Plan) -> str:
         function = _initialization(start.component, start.component.arguments(start.axes))
         lines.append(f"        self.apply({function})")
     if weights:
-        lines += ["        self.tie_weights()", "", "    def tie_weights(self) -> None:"]
+        lines.append("        self.tie_weights()")
+    lines += [f"        {line}" for line in freeze(graph)]
+    if weights:
+        lines += ["", "    def tie_weights(self) -> None:"]
         lines += docstring("Gives one tensor its several names.", 8)
         lines += [f"        {line}" for line in weights]
     return "\n".join([*lines, "", *_forward(plan)]) + "\n"
