@@ -22,6 +22,7 @@ from .draw import draw
 from .kinds import kinds
 from .reading import Color, exit_code
 from .texts import emit, expand, schema
+from .weights import convert, export_weights
 
 OK, FINDINGS, USAGE, MISSING_TOOL, INTERNAL = 0, 1, 2, 3, 101
 
@@ -32,7 +33,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, build, draw, describe, expand, emit, kinds, schema):
+COMMANDS = (
+    check, build, draw, describe, expand, emit, convert, export_weights, kinds, schema,
+)  # fmt: skip
+for command in COMMANDS:
     app.command()(command)
 
 

@@ -8,10 +8,11 @@ a mapping with the keys of such a file.
 A map file:
 
     description: Llama in transformers      # whose names these are
-    extends: base.yaml                      # a map whose rules follow these, beside or below this
+    extends: base.yaml                      # a map whose rules follow these: a file beside or below
+                                            # this one, or the map itself
     parameters:                             # words for the patterns; of a list each is tried
       stack: decoder
-      prefix: [model., ""]
+      prefix: [model., ""]                  # {full: model., bare: ""} names the layouts, too
     rules:
       - "{prefix}layers.{i}.attn.(q|k|v|o)_proj.{p} -> {stack}.layers.{i}.attention.(q|k|v|o).{p}"
       - {ignore: "*.rotary_emb.inv_freq", optional: true}
@@ -71,7 +72,16 @@ from composer.language.weights import WeightMap, read_map, weight_map
 from .applying import apply, export
 from .errors import WeightError
 from .files import WeightFiles, save
-from .loading import convert, dtype_named, export_weights, fingerprint, load, load_into, map_named
+from .loading import (
+    convert,
+    dtype_named,
+    export_weights,
+    fingerprint,
+    load,
+    load_into,
+    map_named,
+    stamp,
+)
 from .planning import Plan, Step, plan, plan_back
 
 if TYPE_CHECKING:
@@ -128,4 +138,5 @@ __all__ = [
     "plan",
     "plan_back",
     "save",
+    "stamp",
 ]

@@ -94,6 +94,7 @@ def save(
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(tensors), part, metadata={"format": "pt", **(metadata or {})})
         part.replace(path)
     except (OSError, SafetensorError) as error:

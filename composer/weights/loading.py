@@ -43,7 +43,7 @@ def convert(
 ) -> dict[str, Tensor]:
     """Writes the weights at `path` as one file with the names of `graph`; gives its tensors."""
     tensors = load(graph, maps, path, dtype=dtype)
-    save(out, tensors, {"composer": graph.name, "tensors": fingerprint(graph)})
+    save(out, tensors, stamp(graph))
     return tensors
 
 
@@ -127,13 +127,19 @@ def dtype_named(name: str | None) -> dtype | None:
     """The decimal type of torch that is called so; raises WeightError for another word."""
     import torch
 
-    known = ["float64", "float32", "float16", "bfloat16"]
+    known = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     if name is None:
         return None
+    name = next((long for long, short in known.items() if name == short), name)
     if name not in known:
         raise weight_error("W408", f"'{name}' is no type of weights", f"one of {', '.join(known)}")
     kind: torch.dtype = getattr(torch, name)
     return kind
+
+
+def stamp(graph: Graph) -> dict[str, str]:
+    """What a file with the names of `graph` says of itself."""
+    return {"composer": graph.name, "tensors": fingerprint(graph)}
 
 
 def fingerprint(graph: Graph) -> str:
@@ -178,4 +184,5 @@ __all__ = [
     "load",
     "load_into",
     "map_named",
+    "stamp",
 ]
