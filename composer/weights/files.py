@@ -101,7 +101,8 @@ def save(
         reason = getattr(error, "strerror", None) or str(error)
         raise weight_error("W410", f"cannot write '{path}': {reason}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            part.unlink(missing_ok=True)
 
 
 def cast(tensor: Tensor, kind: dtype | None) -> Tensor:
