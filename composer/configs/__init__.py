@@ -30,9 +30,10 @@ several with ` | ` between them the first that is there is read. Each has a path
 - `runs: {dense: first_k_dense_replace, moe: num_hidden_layers - first_k_dense_replace}`: a list of
   each word, so many times;
 - `equals: EXPRESSION`: the one value that the spec can say;
-- `set: {PATH: VALUE}`: what changes besides; `because: REASON`: shown where a value is refused.
+- `set: {PATH: VALUE}`: what changes besides, with `=EXPRESSION` for what several keys say together;
+- `because: REASON`: shown where a value is refused.
 
-Expressions know the keys above by their first spelling with `_` for dots, `value`, and `ln(key)`.
+Expressions know other keys by their first spelling with `_` for dots, `value`, and `ln(key)`.
 A null is set only where the spec says something else. A key of an extended file is replaced whole,
 and `null` takes it away.
 

@@ -18,6 +18,7 @@ from composer.language.variants import put
 from .declarations import Case, Declaration, Rule
 
 _LOGARITHM = re.compile(r"ln\((\w+)\)")
+_NAME = re.compile(r"[A-Za-z_]\w*")
 _NOTHING = object()
 
 
@@ -28,30 +29,38 @@ class Reading:
         """Begins with the family's own spec."""
         self.config, self.spec = config, spec
         self.problems = Problems()
+        self.rules: dict[str, Rule] = {}
         self.values: dict[str, Any] = {}
         self.known: set[str] = set()
 
     def follow(self, declared: Declaration) -> None:
         """Puts what every key says into the spec; what it cannot say becomes a problem."""
+        self.rules = {rule.name: rule for rule in declared.rules}
         self._check_architectures(declared)
         self._follow(declared.rules)
         self.known |= {*declared.fields.no_effect, *declared.fields.training}
 
     def unknown(self) -> list[str]:
         """The keys of the config that nothing is declared of."""
-        return [key for key in _leaves(self.config) if not _covered(key, self.known)]
+        keys = [key for key in _leaves(self.config) if not _covered(key, self.known)]
+        return [key for key in keys if self._says_something(key)]
 
     def training(self, declared: Declaration) -> list[str]:
         """The keys that are left out because they matter in training only, unless they are zero."""
         names = set(declared.fields.training)
         keys = [key for key in _leaves(self.config) if _covered(key, names)]
-        return [key for key in keys if plain(self._tree(key) or self.config)]
+        return [key for key in keys if self._says_something(key)]
+
+    def _says_something(self, key: str) -> bool:
+        """Whether a key has a value other than null, zero, false, or nothing in brackets."""
+        tree = self._tree(key)
+        return tree is not None and bool(plain(tree))
 
     def _follow(self, rules: Iterable[Rule]) -> None:
         for rule in rules:
             try:
                 self._rule(rule)
-            except ExpressionError as error:
+            except ExpressionError as error:  # noqa: PERF203 - each rule has a refusal of its own
                 self._refuse(rule, f"'{rule.spellings[0]}' cannot be computed: {error}", "W422")
 
     def _rule(self, rule: Rule) -> None:
@@ -79,7 +88,7 @@ class Reading:
         value = _NOTHING if found is None else plain(found)
         fields = rule.fields
         told = value is None and rule.cases is not None and "null" in rule.cases
-        if value is not None and value is not _NOTHING or told:
+        if (value is not None and value is not _NOTHING) or told:
             return value
         if fields.default_of is not None:
             return self._calculated(fields.default_of, None)
@@ -124,14 +133,31 @@ class Reading:
         for path, value in values.items():
             if value is None and not _is_there(self.spec, path):
                 continue
-            self.spec = put(self.spec, path, from_plain(value, span), span)
+            self.spec = put(self.spec, path, from_plain(self._filled(value), span), span)
+
+    def _filled(self, data: Any) -> Any:  # noqa: ANN401
+        """Data of a declaration, with each `=EXPRESSION` in it replaced by its value."""
+        if isinstance(data, dict):
+            return {key: self._filled(each) for key, each in data.items()}
+        if isinstance(data, list):
+            return [self._filled(each) for each in data]
+        if not isinstance(data, str) or not data.startswith("="):
+            return data
+        name = data.removeprefix("=")
+        return self._named(name) if name in self.rules else self._calculated(name, None)
 
     def _calculated(self, text: str, value: Any) -> Any:  # noqa: ANN401
-        """The value of an expression over the keys above, where `ln(key)` is a logarithm."""
-        known = {**self.values, "value": value}
-        plain_text = _LOGARITHM.sub(lambda found: repr(log(known[found[1]])), text)
+        """The value of an expression over the keys, where `ln(key)` is a logarithm."""
+        known = {name: self._named(name) for name in _NAME.findall(text)} | {"value": value}
         numbers = {name: each for name, each in known.items() if _is_number(each)}
-        return calculate(plain_text, numbers)
+        logarithm = _LOGARITHM.sub(lambda found: repr(log(numbers.get(found[1], 1))), text)
+        return calculate(logarithm, numbers)
+
+    def _named(self, name: str) -> Any:  # noqa: ANN401
+        """The value of a key, which an expression calls so."""
+        if name not in self.values and name in self.rules:
+            self.values[name] = self._value(self.rules[name])
+        return self.values.get(name)
 
     def _tree(self, key: str) -> Tree | None:
         return get(self.config, tuple(key.split(".")))
@@ -202,4 +228,3 @@ def _said(rule: Rule, value: object) -> str:
 
 def _list(values: Iterable[str]) -> str:
     return ", ".join(values) or "nothing"
-
