@@ -1,6 +1,14 @@
 """A compiler from YAML specs of encoders, decoders and their connections to PyTorch."""
 
-from composer.compiler import build, convert, export_weights, graph, load, source
+from composer.compiler import (
+    build,
+    convert,
+    export_weights,
+    graph,
+    import_config,
+    load,
+    source,
+)
 from composer.components.component import Component, Label, Mask, Name, OptionError, Tensors
 from composer.diagnostics import Problem, SpecError
 from composer.plugins import load_plugin
@@ -18,6 +26,7 @@ __all__ = [
     "convert",
     "export_weights",
     "graph",
+    "import_config",
     "load",
     "load_plugin",
     "source",

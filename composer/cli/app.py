@@ -19,6 +19,7 @@ from .build import build
 from .check import check
 from .describe import describe
 from .draw import draw
+from .importing import import_config
 from .kinds import kinds
 from .reading import Color, exit_code
 from .texts import emit, expand, schema
@@ -33,10 +34,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (
-    check, build, draw, describe, expand, emit, convert, export_weights, kinds, schema,
-)  # fmt: skip
+COMMANDS = (check, build, draw, describe, expand, emit, convert, export_weights)
 for command in COMMANDS:
+    app.command()(command)
+app.command("import")(import_config)  # which Python keeps for itself
+for command in (kinds, schema):
     app.command()(command)
 
 

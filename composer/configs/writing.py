@@ -11,6 +11,7 @@ from composer.language.document import to_yaml
 
 _WIDTH = 100
 _ALONE = ("composer", "name", "title", "description", "cite", "dims", "initialization")
+_WITHOUT_DIMS = {"dims", "weights", "name", "title", "description", "cite"}
 _WORD = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?![\w.])")
 
 
@@ -36,7 +37,7 @@ def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
         stacks = kept.get(section) or {}
         kept |= {section: {name: _typed(stack) for name, stack in stacks.items()}} if stacks else {}
     dims = dict(kept.get("dims") or {})
-    rest = {key: value for key, value in kept.items() if key not in {"dims", "weights"}}
+    rest = {key: value for key, value in kept.items() if key not in _WITHOUT_DIMS}
     while unused := dims.keys() - set(_words([rest, dims])):
         dims = {name: value for name, value in dims.items() if name not in unused}
     return {**kept, "dims": dims} if "dims" in kept else kept
