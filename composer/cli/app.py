@@ -38,8 +38,8 @@ COMMANDS = (check, build, draw, describe, expand, emit, convert, export_weights)
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(import_config)  # which Python keeps for itself
-for command in (kinds, schema):
-    app.command()(command)
+for listing in (kinds, schema):
+    app.command()(listing)
 
 
 def _show_version(asked: bool) -> None:

@@ -108,9 +108,8 @@ def declaration(file: Path) -> Declaration:
 
     Raises SpecError with everything that is wrong with it.
     """
-    tree, problems = _merged(file, 0), Problems()
-    tree = _filled(tree, plain(get(tree, ("parameters",)) or Mapping({}, tree.span)))
-    assert isinstance(tree, Mapping), "filling in words leaves a mapping one"
+    whole, problems = _merged(file, 0), Problems()
+    tree = _filled(whole, plain(get(whole, ("parameters",)) or Mapping({}, whole.span)))
     fields = validate(DeclarationFields, tree, problems, where="a declaration", dims={})
     rules = rules_in(get(tree, ("keys",)), problems)
     problems.raise_if_any()
