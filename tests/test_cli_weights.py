@@ -11,7 +11,7 @@ from safetensors.torch import load_file, load_model, save_file
 import composer
 
 SPECS = Path(__file__).resolve().parents[1] / "specs"
-GPT2, LLAMA = str(SPECS / "gpt2.yaml"), str(SPECS / "llama.yaml")
+GPT2, LLAMA, BLOOM = (str(SPECS / f"{name}.yaml") for name in ("gpt2", "llama", "bloom"))
 SMALL = {
     GPT2: {"dims.vocab_size": 61, "dims.d_model": 32, "dims.num_heads": 4,
            "decoder.embed.position.max_length": 20, "decoder.num_layers": 2},

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import composer
 from composer.configs import import_config
-from composer.weights import convert_tensors, load_into
 from tests.parity import test_zoo_decoders as zoo
 
 FAMILIES = zoo.FAMILIES
@@ -69,19 +69,9 @@ def difference(family: zoo.Family, folder) -> float:
     made = import_config(folder)
     assert made.spec == f"{family.spec}.yaml"
     assert made.unknown == ()
-    spec = composer.load(made.text)
-    graph = composer.graph(spec)
-    tensors = convert_tensors(graph, spec.weights["huggingface"], dict(other.state_dict()))
-    model = composer.build(graph).eval()
-    load_into(
-        model,
-        {
-            name: tensor
-            for name, tensor in tensors.items()
-            if name in dict(model.named_parameters())
-        },
-    )
-    model.load_state_dict(tensors, strict=False)
+    tensors = {name: each.clone() for name, each in other.state_dict().items()}
+    save_file(tensors, folder / "model.safetensors")
+    model = composer.build(composer.load(made.text), weights=folder / "model.safetensors").eval()
     tokens = torch.randint(3, zoo.VOCAB, (2, zoo.TIME), generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
         return float(
