@@ -165,21 +165,25 @@ def _overridden(tree: Mapping, override: str) -> Mapping:
         )
     at = override.index("=") + 1
     value = parse_scalar(text, Span("--set", 1, at + 1, len(override) + 1, override))
-    return put(tree, path.strip(), value, Span("--set", 1, 1, at, override))
+    return put(tree, path.strip(), value, span, Span("--set", 1, 1, at, override))
 
 
-def put(tree: Mapping, path: str, value: Tree, span: Span) -> Mapping:
-    """`tree` with a value at a path such as `decoder.attention.window`, which is read at `span`.
+def put(tree: Mapping, path: str, value: Tree, span: Span, key: Span | None = None) -> Mapping:
+    """`tree` with a value at a path such as `decoder.attention.window`.
 
-    Raises SpecError where nothing has the first name, or nothing can be set inside a value.
+    The path is read at `span`, or its words stand at `key`. Raises SpecError where nothing has the
+    first name, or nothing can be set inside a value.
     """
     parts = path.split(".")
     if not all(parts):
         _refuse(
-            "C112", f"'{path}' has an empty name in it", span, fix="--set decoder.num_layers=12"
+            "C112",
+            f"'{path}' has an empty name in it",
+            span,
+            fix="--set decoder.num_layers=12",
         )
     section = _section_of(tree, parts[0], span)
-    return _put(tree, [section, *parts] if section != parts[0] else parts, value, span)
+    return _put(tree, [section, *parts] if section != parts[0] else parts, value, key or span)
 
 
 def _section_of(tree: Mapping, name: str, span: Span) -> str:
