@@ -222,6 +222,7 @@ def test_help_names_every_command(run):
         "emit",
         "convert",
         "export-weights",
+        "import",
         "kinds",
         "schema",
     ):

@@ -11,7 +11,7 @@ from math import log
 from typing import Any
 
 from composer.components.options import ExpressionError, calculate
-from composer.diagnostics import Problems, Span
+from composer.diagnostics import Note, Problems, Span
 from composer.language.document import Mapping, Tree, from_plain, get, plain, value_span
 from composer.language.variants import put
 
@@ -174,7 +174,8 @@ class Reading:
     def _refuse(self, rule: Rule, message: str, code: str = "W421") -> None:
         place = next((name for name in rule.spellings if self._tree(name)), None)
         span = value_span(self.config, tuple(place.split(".")) if place else ())
-        self.problems.add(code, message, span, fix=rule.fields.because)
+        reason = rule.fields.because
+        self.problems.add(code, message, span, notes=[Note(reason)] if reason else [])
 
 
 def period(items: list[Any]) -> list[Any]:
