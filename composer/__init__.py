@@ -6,6 +6,7 @@ from composer.compiler import (
     convert,
     export_weights,
     graph,
+    import_config,
     load,
     source,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "convert",
     "export_weights",
     "graph",
+    "import_config",
     "load",
     "load_plugin",
     "source",

@@ -170,6 +170,18 @@ def export_weights(
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
+def import_config(path: str | Path) -> str:
+    """The spec, as YAML, of the model that a config of `transformers` describes.
+
+    `path` is a `config.json` or a folder with one. The text begins with comments that name the keys
+    which are not in the spec. Raises SpecError where the family is not known, and for every value
+    that the spec cannot say.
+    """
+    from composer.configs import import_config as imported
+
+    return imported(path).text
+
+
 def _tree(spec: Source, size: str | None, overrides: Iterable[str]) -> Tree:
     if isinstance(spec, Mapping):
         tree = from_plain(dict(spec), Span("<data>", 1, 1, 1))

@@ -79,6 +79,9 @@ CODES = {
     "W409": "A spec that has no map of weights.",
     "W410": "A file of weights that cannot be read or written.",
     "W411": "An index of weights that is wrong.",
+    "W420": "A config of a family that no declaration knows.",
+    "W421": "A value of a config that the spec cannot say.",
+    "W422": "A value that a config lacks, or that cannot be computed.",
     "I901": "A fault of composer itself. Please report it.",
 }
 """What each code of the later stages means."""

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import composer
-from composer.cli import main, output
+from composer.cli import output
 from composer.cli.build import folder_name
 from composer.components.component import KINDS
 from composer.diagnostics import Problem, SpecError
@@ -53,19 +53,6 @@ def wrong(tmp_path) -> str:
     path = tmp_path / "wrong.yaml"
     path.write_text(WRONG, encoding="utf-8")
     return str(path)
-
-
-@pytest.fixture
-def run(capfdbinary):
-    """Runs a command in this process: exit code, stdout, stderr."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        code = main([str(argument) for argument in arguments])
-        sys.stdout.flush()
-        out, err = capfdbinary.readouterr()
-        return code, out.decode(), err.decode()
-
-    return call
 
 
 @pytest.fixture
@@ -227,7 +214,19 @@ def test_help_names_every_command(run):
     code, out, _ = run("--help")
 
     assert code == 0
-    for command in ("check", "build", "draw", "describe", "expand", "emit", "kinds", "schema"):
+    for command in (
+        "check",
+        "build",
+        "draw",
+        "describe",
+        "expand",
+        "emit",
+        "convert",
+        "export-weights",
+        "import",
+        "kinds",
+        "schema",
+    ):
         assert command in out
 
 

@@ -19,9 +19,11 @@ from .build import build
 from .check import check
 from .describe import describe
 from .draw import draw
+from .importing import import_config
 from .kinds import kinds
 from .reading import Color, exit_code
 from .texts import emit, expand, schema
+from .weights import convert, export_weights
 
 OK, FINDINGS, USAGE, MISSING_TOOL, INTERNAL = 0, 1, 2, 3, 101
 
@@ -32,8 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, build, draw, describe, expand, emit, kinds, schema):
+COMMANDS = (check, build, draw, describe, expand, emit, convert, export_weights)
+for command in COMMANDS:
     app.command()(command)
+app.command("import")(import_config)  # which Python keeps for itself
+for listing in (kinds, schema):
+    app.command()(listing)
 
 
 def _show_version(asked: bool) -> None:

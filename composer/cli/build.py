@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +16,9 @@ from .describe import readable, summary_table
 from .draw import MISSING_TOOL
 from .output import NATURAL, columns, failure, product, rendered, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+from .weights import bytes_of, read_weights, writer
+
+WEIGHTS = "weights.safetensors"
 
 
 def build(
@@ -24,6 +28,14 @@ def build(
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Default: build/NAME or build/NAME-SIZE."),
+    ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="PATH",
+            help="Safetensors to convert into weights.safetensors: a file, its index, a folder.",
+        ),
     ] = None,
     linked: Annotated[
         bool, typer.Option("--linked", help="Import the layers from composer, instead of a copy.")
@@ -38,16 +50,21 @@ def build(
 
     On an error nothing is written. Without Graphviz, all but diagram.svg is.
     """
-    from composer.targets.files import write_folder
+    from composer.targets.files import Content, write_folder
     from composer.targets.summary import summarize
 
     made, graph = read(spec, size, overrides, plugins)
     folder = out or Path("build") / folder_name(made.name, size)
-    files, missing = _files(made, graph, linked=linked)
+    encoded, missing = _files(made, graph, linked=linked)
+    files: dict[str, Content] = {**encoded}
+    sizes = {name: len(data) for name, data in encoded.items()}
+    if weights is not None:
+        tensors = read_weights(made, graph, weights, None, None)
+        files[WEIGHTS], sizes[WEIGHTS] = writer(graph, tensors), bytes_of(tensors)
     if not dry_run:
         write_folder(folder, files)
     show(summary_table(summarize(graph), columns()))
-    product(_list(folder, files, "would write" if dry_run else "wrote"))
+    product(_list(folder, sizes, "would write" if dry_run else "wrote"))
     if missing is not None:
         failure(missing, "D301")
         raise typer.Exit(MISSING_TOOL)
@@ -86,8 +103,8 @@ def _files(spec: ModelSpec, graph: Graph, *, linked: bool) -> tuple[dict[str, by
         return encoded, str(error)
 
 
-def _list(folder: Path, files: dict[str, bytes], verb: str) -> str:
-    sizes = [readable(len(data)) for data in files.values()]
+def _list(folder: Path, files: Mapping[str, int], verb: str) -> str:
+    sizes = [readable(count) for count in files.values()]
     names = [str(folder / name) for name in files]
     width, room = max(map(len, names)), max(map(len, sizes))
     lines = [f"  {name:<{width}}  {size:>{room}}" for name, size in zip(names, sizes, strict=True)]

@@ -163,19 +163,27 @@ def _overridden(tree: Mapping, override: str) -> Mapping:
             span,
             fix="--set decoder.num_layers=12",
         )
-    parts = path.strip().split(".")
+    at = override.index("=") + 1
+    value = parse_scalar(text, Span("--set", 1, at + 1, len(override) + 1, override))
+    return put(tree, path.strip(), value, span, Span("--set", 1, 1, at, override))
+
+
+def put(tree: Mapping, path: str, value: Tree, span: Span, key: Span | None = None) -> Mapping:
+    """`tree` with a value at a path such as `decoder.attention.window`.
+
+    The path is read at `span`, or its words stand at `key`. Raises SpecError where nothing has the
+    first name, or nothing can be set inside a value.
+    """
+    parts = path.split(".")
     if not all(parts):
         _refuse(
             "C112",
-            f"'{path.strip()}' has an empty name in it",
+            f"'{path}' has an empty name in it",
             span,
             fix="--set decoder.num_layers=12",
         )
     section = _section_of(tree, parts[0], parts[1] if len(parts) > 1 else None, span)
-    loc = [section, *parts] if section != parts[0] else parts
-    at = override.index("=") + 1
-    value = parse_scalar(text, Span("--set", 1, at + 1, len(override) + 1, override))
-    return _put(tree, loc, value, Span("--set", 1, 1, at, override))
+    return _put(tree, [section, *parts] if section != parts[0] else parts, value, key or span)
 
 
 def _check_part(tree: Mapping, section: str, part: str | None, span: Span) -> None:

@@ -32,7 +32,9 @@ class MapFields(Fields):
     """The keys of a map."""
 
     description: Text | None = Field(default=None, description="Whose names these are.")
-    extends: Text | None = Field(default=None, description="A map whose rules follow these.")
+    extends: Any = Field(
+        default=None, description="A map whose rules follow these: its file, or the map itself."
+    )
     names: Any = Field(
         default=None, description="What parts that the extended map writes are called here."
     )
@@ -181,9 +183,12 @@ def _paths(sections: list[Mapping], key: str, problems: Problems) -> tuple[Tenso
 # Parameters and layouts
 
 
-def _parameters(sections: list[Mapping], problems: Problems) -> dict[str, tuple[str | int, ...]]:
-    """The values that each parameter may have; those of the first map that names it hold."""
-    found: dict[str, tuple[str | int, ...]] = {}
+def _parameters(sections: list[Mapping], problems: Problems) -> dict[str, dict[str, str | int]]:
+    """The values that each parameter may have, by what a layout with one of them is called.
+
+    Those of the first map that names a parameter hold.
+    """
+    found: dict[str, dict[str, str | int]] = {}
     for section in reversed(sections):
         tree = get(section, ("parameters",))
         if tree is None:
@@ -195,11 +200,14 @@ def _parameters(sections: list[Mapping], problems: Problems) -> dict[str, tuple[
             continue
         for name, entry in tree.entries.items():
             value = plain(entry.value)
-            values = tuple(value) if isinstance(value, list) else (value,)
-            if not values or not all(type(item) in {str, int} for item in values):
+            listed = value if isinstance(value, list) else [value]
+            named = (
+                value if isinstance(value, dict) else {f"{name} '{each}'": each for each in listed}
+            )
+            if not named or not all(type(item) in {str, int} for item in named.values()):
                 problems.add(
                     "C105",
-                    f"parameter '{name}' wants a word, a number or a list of these",
+                    f"parameter '{name}' wants a word, a number, a list of these, or names with these",
                     entry.value.span,
                 )
                 continue
@@ -211,13 +219,14 @@ def _parameters(sections: list[Mapping], problems: Problems) -> dict[str, tuple[
                     fix="use a longer word",
                 )
                 continue
-            found[name] = values
+            found[name] = named
     return found
 
 
 def _layouts(
-    sections: list[Mapping], parameters: AnyMapping[str, tuple[str | int, ...]], problems: Problems
-) -> Iterator[Layout]:
+    sections: list[Mapping], parameters: AnyMapping[str, AnyMapping[str, str | int]],
+    problems: Problems,
+) -> Iterator[Layout]:  # fmt: skip
     """Every layout with every choice of parameters."""
     named: dict[str, list[tuple[Tree, bool]]] = {}
     common: list[tuple[Tree, bool]] = []
@@ -234,16 +243,17 @@ def _layouts(
         common += [] if rules is None else [(rules, own)]
     before = len(problems)
     for name, lists in (named or {"": []}).items():
-        for values in product(*parameters.values()):
-            chosen = dict(zip(parameters, values, strict=True))
+        for titles in product(*parameters.values()):
+            choice = dict(zip(parameters, titles, strict=True))
+            chosen = {key: parameters[key][title] for key, title in choice.items()}
             made = tuple(_rules([*lists, *common], chosen, problems))
-            yield Layout(_title(name, chosen, parameters), made, chosen)
+            yield Layout(_title(name, choice, parameters), made, chosen)
             if len(problems) > before:
                 return  # another choice of parameters would say the same again
 
 
-def _title(name: str, chosen: Parameters, parameters: AnyMapping[str, Any]) -> str:
-    open_ones = [f"{key} '{value}'" for key, value in chosen.items() if len(parameters[key]) > 1]
+def _title(name: str, choice: AnyMapping[str, str], parameters: AnyMapping[str, Any]) -> str:
+    open_ones = [title for key, title in choice.items() if len(parameters[key]) > 1]
     return ", ".join([*([name] if name else []), *open_ones])
 
 

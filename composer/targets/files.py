@@ -10,11 +10,15 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeAlias
+
+Content: TypeAlias = "bytes | Callable[[Path], None]"
+"""What a file holds, or what writes it: for what is too large to be held twice."""
 
 
-def write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+def write_folder(folder: Path, files: Mapping[str, Content]) -> None:
     """Writes `files`, by name, into `folder`, which is made where it is missing.
 
     Other files of the folder stay. Raises OSError with nothing changed where one cannot be written.
@@ -61,8 +65,11 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _write(path: Path, data: bytes) -> None:
-    with path.open("wb") as stream:
+def _write(path: Path, data: Content) -> None:
+    if callable(data):
+        data(path)
+        data = b""
+    with path.open("ab") as stream:  # the file is new, or holds what was written just now
         stream.write(data)
         stream.flush()
         os.fsync(stream.fileno())
@@ -75,7 +82,7 @@ def _umask() -> int:
     return mask
 
 
-def _replace_each(new: Path, folder: Path, old: Path, files: Mapping[str, bytes]) -> None:
+def _replace_each(new: Path, folder: Path, old: Path, files: Iterable[str]) -> None:
     """Moves each file of `new` to `folder`; on an error, what `folder` held comes back."""
     for name in files:
         _refuse_folder(folder / name)

@@ -8,10 +8,11 @@ a mapping with the keys of such a file.
 A map file:
 
     description: Llama in transformers      # whose names these are
-    extends: base.yaml                      # a map whose rules follow these, beside or below this
+    extends: base.yaml                      # a map whose rules follow these: a file beside or below
+                                            # this one, or the map itself
     parameters:                             # words for the patterns; of a list each is tried
       stack: decoder
-      prefix: [model., ""]
+      prefix: [model., ""]                  # {full: model., bare: ""} names the layouts, too
     rules:
       - "{prefix}layers.{i}.attn.(q|k|v|o)_proj.{p} -> {stack}.layers.{i}.attention.(q|k|v|o).{p}"
       - {ignore: "*.rotary_emb.inv_freq", optional: true}
@@ -84,7 +85,15 @@ from .applying import apply, export
 from .auditing import Audit, audit
 from .errors import WeightError
 from .files import WeightFiles, save
-from .loading import convert, dtype_named, export_weights, fingerprint, load, load_into
+from .loading import (
+    convert,
+    dtype_named,
+    export_weights,
+    fingerprint,
+    load,
+    load_into,
+    stamp,
+)
 from .planning import Plan, Step, plan, plan_back
 from .readings import Weights, map_named
 
@@ -145,4 +154,5 @@ __all__ = [
     "plan",
     "plan_back",
     "save",
+    "stamp",
 ]

@@ -94,13 +94,15 @@ def save(
     path = Path(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         save_file(dict(tensors), part, metadata={"format": "pt", **(metadata or {})})
         part.replace(path)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise weight_error("W410", f"cannot write '{path}': {reason}") from None
     finally:
-        part.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            part.unlink(missing_ok=True)
 
 
 def cast(tensor: Tensor, kind: dtype | None) -> Tensor:

@@ -49,7 +49,7 @@ def convert(
     if new := [name for name in graph.state if name not in tensors]:
         why = f"'{new[0]}' and {len(new) - 1} more are new, so a file would not be whole"
         raise weight_error("W409", why, "build the model with these weights, and save that")
-    save(out, tensors, {"composer": graph.name, "tensors": fingerprint(graph)})
+    save(out, tensors, stamp(graph))
     return tensors
 
 
@@ -132,13 +132,19 @@ def dtype_named(name: str | None) -> dtype | None:
     """The decimal type of torch that is called so; raises WeightError for another word."""
     import torch
 
-    known = ["float64", "float32", "float16", "bfloat16"]
+    known = {"float64": "fp64", "float32": "fp32", "float16": "fp16", "bfloat16": "bf16"}
     if name is None:
         return None
+    name = next((long for long, short in known.items() if name == short), name)
     if name not in known:
         raise weight_error("W408", f"'{name}' is no type of weights", f"one of {', '.join(known)}")
     kind: torch.dtype = getattr(torch, name)
     return kind
+
+
+def stamp(graph: Graph) -> dict[str, str]:
+    """What a file with the names of `graph` says of itself."""
+    return {"composer": graph.name, "tensors": fingerprint(graph)}
 
 
 def fingerprint(graph: Graph) -> str:
@@ -154,4 +160,5 @@ __all__ = [
     "fingerprint",
     "load",
     "load_into",
+    "stamp",
 ]

@@ -99,8 +99,8 @@ def test_tensors_are_cast_on_request(tmp_path, graph, foreign):
 
     expected = {name: tensor.to(torch.bfloat16) for name, tensor in random_tensors(graph).items()}
     assert_equal(load_file(tmp_path / "ours"), expected)
-    with pytest.raises(WeightError, match=r"'bf16' is no type of weights"):
-        composer.convert(MAPPED, tmp_path, tmp_path / "ours", dtype="bf16")
+    with pytest.raises(WeightError, match=r"'fp8' is no type of weights"):
+        composer.convert(MAPPED, tmp_path, tmp_path / "ours", dtype="fp8")
 
 
 @pytest.mark.parametrize("names", ["theirs", "ours", "state dict"])
@@ -242,5 +242,5 @@ def test_a_path_that_is_not_there(tmp_path):
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path, foreign):
     save_file(foreign, tmp_path / "theirs")
     with pytest.raises(WeightError, match=r"cannot write"):
-        composer.convert(MAPPED, tmp_path / "theirs", tmp_path / "none" / "ours")
+        composer.convert(MAPPED, tmp_path / "theirs", tmp_path / "theirs" / "ours")
     assert [path.name for path in tmp_path.iterdir()] == ["theirs"]
