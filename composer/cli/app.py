@@ -18,9 +18,11 @@ from . import output
 from .build import build
 from .check import check
 from .describe import describe
+from .diff import diff
 from .draw import draw
 from .kinds import kinds
 from .reading import Color, exit_code
+from .scale import scale
 from .texts import emit, expand, schema
 
 OK, FINDINGS, USAGE, MISSING_TOOL, INTERNAL = 0, 1, 2, 3, 101
@@ -32,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, build, draw, describe, expand, emit, kinds, schema):
+for command in (check, build, draw, describe, diff, scale, expand, emit, kinds, schema):
     app.command()(command)
 
 
