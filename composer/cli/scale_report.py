@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from composer.scaling.series import Member
 
 
-def report(plan: Plan, graph: Graph, found: Candidate, member: Member, asked: Asked) -> None:
+def report(
+    plan: Plan, graph: Graph, found: Candidate, member: Member, asked: Asked, law: Law | None
+) -> None:
     """Says what the size is, and how far rounding has moved it."""
     from composer.graph.flops import flops_per_token
     from composer.scaling.amounts import amount, short
@@ -55,6 +57,7 @@ def _moved(plan: Plan, found: Candidate) -> tuple[float, float]:
 
 
 def show_series(members: list[Member], law: Law | None) -> None:
+    """Writes a series as a table, and whose law its last columns are."""
     from rich import box
     from rich.table import Table
 

@@ -77,7 +77,7 @@ def scaled(plan: Plan, by: Factors) -> Candidate:
     if not found.changes:
         raise ScalingError(
             "these factors change nothing after rounding",
-            f"factors of at least {smallest_step(plan):.3g}",
+            f"the next width is {smallest_step(plan):.3g} times this one",
         )
     return found
 
