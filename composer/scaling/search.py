@@ -27,6 +27,7 @@ LARGEST = (1_000_000, 10_000)
 
 _TRIES = 60  # exact counts of one search; each takes milliseconds
 _INNER = (0.5, 2.0)  # how far feed-forward may leave its proportion to reach a number
+_TUNED = 0.1  # of cost: a feed-forward in its proportion is worth a slightly odd shape
 _SHALLOW = 8  # times fewer layers than well proportioned is as wide as a search goes
 _FINER = (None, 32, 16, 8)
 
@@ -166,7 +167,8 @@ class _Search:
         """Factors with their cost: how odd the shape is, and how far the count is off."""
         for by in self._factors(multiple):
             off = abs(self.estimate(by) / self.target - 1)
-            cost = by.off_the_line() + abs(log(by.inner)) + self.plan.regrouped(by) + 10 * off
+            odd = by.off_the_line() + abs(log(by.inner)) + self.plan.regrouped(by)
+            cost = odd + (_TUNED if by.inner != 1 else 0) + 10 * off
             yield cost + (100 * off if off > self.tolerance else 0), by
 
     def _factors(self, multiple: int | None) -> Iterator[Factors]:
