@@ -168,7 +168,7 @@ class _Search:
         for by in self._factors(multiple):
             off = abs(self.estimate(by) / self.target - 1)
             odd = by.off_the_line() + abs(log(by.inner)) + self.plan.regrouped(by)
-            cost = odd + (_TUNED if by.inner != 1 else 0) + 10 * off
+            cost = odd + (_TUNED if by.inner != 1 else 0) + 20 * off
             yield cost + (100 * off if off > self.tolerance else 0), by
 
     def _factors(self, multiple: int | None) -> Iterator[Factors]:
