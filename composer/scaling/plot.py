@@ -49,4 +49,5 @@ def _draw(figure: object, members: list[Member], title: str) -> None:
     axes.set_xlabel("training FLOPs" if known else "parameters")
     axes.set_ylabel("predicted loss (nats a token)" if known else "forward FLOPs a token")
     axes.set_title(title)
+    axes.margins(x=0.1, y=0.08)
     axes.grid(visible=True, which="major", alpha=0.3)
