@@ -51,7 +51,7 @@ CODES = {
     "C115": "An option that cannot hold in its place.",
     "C116": "Layer types that are unknown, unused or missing.",
     "C117": "A dim that nothing uses.",
-    "C118": "Defaults of stacks in a spec that has none.",
+    "C118": "Options that nothing uses.",
     "C130": "The map of weights that `weights` names cannot be used.",
     "C131": "A rule of a map of weights that is written wrongly.",
     "G201": "A reference to something that does not exist.",
