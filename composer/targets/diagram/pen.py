@@ -58,8 +58,9 @@ class Pen:
         fill, stroke = self.palette.box(box.role)
         self.boxes += 1
         self._node(
-            name, box.class_ or box.role, column, label=box.label, fillcolor=fill, color=stroke,
-            **box.attributes, tooltip=box.about,
+            name, box.class_ or box.role, column,
+            **{"label": box.label, "fillcolor": fill, "color": stroke, **box.attributes},
+            tooltip=box.about,
         )  # fmt: skip
         return name
 

@@ -174,7 +174,8 @@ def _whole(scene: Scene, stack: Stack, column: Column) -> Place:
     pill = " ".join(text for text, _ in pills(stack))
     text = labels.box(scene.pen.palette, title_of(stack), ", ".join(titles), letters, pill)
     name = f"{stack.name}.layers"
-    scene.pen.box(name, column, Box(placed[0].component.role, text, _about(scene, stack)))
+    tint = scene.tint(stack.name, *(f"{stack.name}.{path}" for path, _ in stack.nodes()))
+    scene.pen.box(name, column, Box(placed[0].component.role, text, _about(scene, stack), tint))
     scene.mark(letters, name, column)
     return Place(name, name, column, layers=tuple(_whole_layer(fold, name) for fold in folds))
 

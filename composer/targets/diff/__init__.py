@@ -2,6 +2,6 @@
 
 from .compare import Change, Difference, compare
 from .tensors import Fate, fates
-from .text import to_json, to_text
+from .text import removed, to_json, to_text
 
-__all__ = ["Change", "Difference", "Fate", "compare", "fates", "to_json", "to_text"]
+__all__ = ["Change", "Difference", "Fate", "compare", "fates", "removed", "to_json", "to_text"]

@@ -98,6 +98,12 @@ def _shapes(fate: Fate) -> str:
     return " -> ".join(dict.fromkeys(shapes)) + source
 
 
+def removed(difference: Difference) -> list[str]:
+    """Parts that are gone, those of equal layers together."""
+    gone = [(c.path, (), c.path) for c in difference.nodes if c.what == "removed"]
+    return [path for path, _ in _together(gone)]
+
+
 def _together(items: Iterable[tuple[str, Hashable, T]]) -> Iterator[tuple[str, T]]:
     """Items that are the same in several layers as one, with a path such as `a.layers.{0-5}.b`."""
     groups: dict[Hashable, list[tuple[int | None, str, T]]] = {}
