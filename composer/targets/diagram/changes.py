@@ -29,10 +29,11 @@ class Changes:
     def look(self, paths: Iterable[str], known: Collection[str], palette: Palette) -> Attributes:
         """The border of a box that stands for several paths; `known` are those with an own node.
 
-        It is that of something added only where all of them are.
+        It is that of something added only where all of them are. Where layers that are added look
+        like those that were there, the block around them has changed and not the box.
         """
         found = {self.tints.get(path) for path in paths if path in known}
-        if not found - {None}:
+        if found <= {None} or found == {None, "added"}:
             return {}
         tint = "added" if found == {"added"} else "changed"
         return {"color": getattr(palette, tint), "penwidth": _WIDTH}

@@ -83,11 +83,11 @@ def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, st
 
 def samples(palette: Palette, lines: Iterable[tuple[str, str]]) -> Html:
     """Text after a square of a colour, for each of them."""
-    cells = [
-        f"{font('■', color, 10)}&#160;{font(text, palette.data, 9.5)}&#160;&#160;&#160;"
-        for color, text in lines
-    ]
-    return Html(_row(cells, 3))
+    return Html(
+        "&#160;&#160;&#160;".join(
+            f"{font('■', color, 10)}&#160;{font(text, palette.data, 9.5)}" for color, text in lines
+        )
+    )
 
 
 def stacked(*labels: Html) -> Html:

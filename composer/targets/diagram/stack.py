@@ -87,7 +87,8 @@ def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
     folds, block = folds_of(stack), f"cluster_{stack.name}"
     single = len(folds) == 1
     letters = scene.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
-    with scene.pen.block(block, _title(scene, stack, letters, single=single), _about(scene, stack)):
+    title, look = _title(scene, stack, letters, single=single), scene.tint(stack.name)
+    with scene.pen.block(block, title, _about(scene, stack), look=look):
         if single:
             made = [draw_layer(scene, stack, folds[0], stack.name, column)]
         else:
