@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from math import exp, gcd, hypot, lcm, log
 from typing import Any
 
-from composer.components.component import KINDS
-from composer.components.component import Scale as Role
+from composer.components.component import KINDS, Scale
 from composer.components.options import calculate, names_in
 from composer.graph.graph import Graph, Node
 from composer.language.document import Loc, Mapping, Scalar, Sequence, Tree, get
 from composer.language.spec import ModelSpec, SharedSpec
 
-ROLES: AnyMapping[str, Role] = {
+ROLES: AnyMapping[str, Scale] = {
     "d_model": "width",
     "d_ff": "inner",
     "num_heads": "heads",
@@ -65,7 +64,7 @@ class Number:
     """A number of the spec that scales: where it stands, what it is, and its value."""
 
     loc: Loc
-    role: Role
+    role: Scale
     value: int
     heads: int | None = None  # of `groups`: the heads that they must divide
 
@@ -87,7 +86,7 @@ class Plan:
     multiple: int | None = None
     trouble: AnyMapping[str, str] = None  # type: ignore[assignment]  # set by plan_of
 
-    def values(self, role: Role) -> list[int]:
+    def values(self, role: Scale) -> list[int]:
         """The different values of a role, the largest first."""
         return sorted({n.value for n in self.numbers if n.role == role}, reverse=True)
 
@@ -178,7 +177,7 @@ def plan_of(tree: Mapping, spec: ModelSpec, graph: Graph, multiple: int | None =
     )  # fmt: skip
 
 
-Place = tuple[Loc, Role, Scalar]
+Place = tuple[Loc, Scale, Scalar]
 
 
 def _places(tree: Mapping, dims: AnyMapping[str, float]) -> Iterator[Place]:
@@ -192,7 +191,7 @@ def _places(tree: Mapping, dims: AnyMapping[str, float]) -> Iterator[Place]:
             yield from _below(below, (section,), named, set(dims))
 
 
-def _below(tree: Tree, loc: Loc, named: AnyMapping[str, Role], dims: set[str]) -> Iterator[Place]:
+def _below(tree: Tree, loc: Loc, named: AnyMapping[str, Scale], dims: set[str]) -> Iterator[Place]:
     if isinstance(tree, Sequence):
         for index, item in enumerate(tree.items):
             yield from _below(item, (*loc, index), named, dims)
@@ -210,10 +209,10 @@ def _uses(scalar: Scalar) -> set[str]:
     return names_in(scalar.value) if isinstance(scalar.value, str) else set()
 
 
-def _roles_of_dims(places: list[Place], tree: Mapping) -> tuple[dict[str, Role], dict[str, str]]:
+def _roles_of_dims(places: list[Place], tree: Mapping) -> tuple[dict[str, Scale], dict[str, str]]:
     """What each dim is, by what is written with it, and those that would have to be two things."""
-    alone: dict[str, list[tuple[Role, str]]] = {}
-    inside: list[tuple[Role, set[str]]] = []
+    alone: dict[str, list[tuple[Scale, str]]] = {}
+    inside: list[tuple[Scale, set[str]]] = []
     waiting = [(role, str(loc[-1]), scalar) for loc, role, scalar in places]
     while waiting:
         role, key, scalar = waiting.pop()
@@ -225,7 +224,7 @@ def _roles_of_dims(places: list[Place], tree: Mapping) -> tuple[dict[str, Role],
                 waiting.append((role, key, below))
         elif used:
             inside.append((role, used))
-    roles: dict[str, Role] = {
+    roles: dict[str, Scale] = {
         name: _strongest([r for r, _ in uses]) for name, uses in alone.items()
     }
     for role, used in inside:
@@ -240,8 +239,8 @@ def _roles_of_dims(places: list[Place], tree: Mapping) -> tuple[dict[str, Role],
     return roles, clashes
 
 
-def _strongest(roles: list[Role]) -> Role:
-    order: tuple[Role, ...] = ("width", "heads", "groups", "inner", "depth", "length", "kept")
+def _strongest(roles: list[Scale]) -> Scale:
+    order: tuple[Scale, ...] = ("width", "heads", "groups", "inner", "depth", "length", "kept")
     return min(roles, key=order.index)
 
 

@@ -9,6 +9,7 @@ from itertools import product
 from math import gcd, isfinite, log
 from typing import Any
 
+from composer.components.component import Scale
 from composer.diagnostics import Span, SpecError
 from composer.graph.build import build_graph
 from composer.graph.graph import Graph
@@ -287,6 +288,17 @@ def _check_factors(plan: Plan, by: Factors) -> None:
         factor = getattr(by, name)
         if not (isfinite(factor) and factor > 0):
             raise ScalingError(f"a factor of {name} is a number above 0, not {factor:g}")
+    limits: tuple[tuple[Scale, float, int], ...] = (
+        ("width", by.width, LARGEST[0]),
+        ("depth", by.depth, LARGEST[1]),
+    )
+    for role, factor, most in limits:
+        largest = max(plan.values(role), default=0)
+        if largest * factor > most:
+            raise ScalingError(
+                f"a {role} of {largest * factor:,.0f} is too much",
+                f"the most is {most:,}, {most / largest:.4g} times this one",
+            )
     if by.width != 1:
         if not plan.values("width"):
             raise ScalingError("no width of the spec is a number that scales")
