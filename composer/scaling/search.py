@@ -29,6 +29,7 @@ LARGEST = (1_000_000, 10_000)
 _TRIES = 60  # exact counts of one search; each takes milliseconds
 _INNER = (0.5, 2.0)  # how far feed-forward may leave its proportion to reach a number
 _TUNED = 0.1  # of cost: a feed-forward in its proportion is worth a slightly odd shape
+_WIDTHS, _DEPTHS = (1.0, 2.0, 3.0), (1.0, 2.0)  # where exact counts fix the closed form
 _SHALLOW = 8  # times fewer layers than well proportioned is as wide as a search goes
 _FINER = (None, 32, 16, 8)
 
@@ -120,7 +121,9 @@ class _Search:
         self.deep = max(plan.values("depth"), default=1)
         self.fixed_depth = depth_obstacle(plan.tree) is not None or not plan.values("depth")
         self.seen: dict[tuple[Any, ...], Candidate] = {}
-        self.estimate = _fitted(plan, count, fixed_depth=self.fixed_depth)
+        widths = _WIDTHS if width is None else (width,)
+        depths = _DEPTHS if depth is None and not self.fixed_depth else (depth or 1.0,)
+        self.estimate = _fitted(plan, count, widths, depths)
 
     def best(self, multiple: int | None) -> Candidate | None:
         """The first of the best candidates that is near enough."""
@@ -242,10 +245,10 @@ def _grid(plan: Plan) -> int:
     return max(1, widest // (plan.multiple or gcd(widest, MULTIPLE)))
 
 
-def _fitted(plan: Plan, count: Count, *, fixed_depth: bool) -> Callable[[Factors], float]:
+def _fitted(
+    plan: Plan, count: Count, widths: tuple[float, ...], depths: tuple[float, ...]
+) -> Callable[[Factors], float]:
     """The polynomial through exact counts: of width squared, of depth and feed-forward linear."""
-    widths = (1.0, 2.0, 3.0)
-    depths = (1.0,) if fixed_depth else (1.0, 2.0)
     inners = (1.0, 2.0) if plan.inner else (1.0,)
     exact = {
         point: count(_made_or_refused(plan, Factors(*point)).graph)

@@ -139,6 +139,12 @@ def test_a_factor_is_a_number_above_zero(factor):
         scaled(plan("specs/gpt2.yaml"), Factors(width=factor))
 
 
+def test_a_factor_beyond_what_the_language_has_names_the_most():
+    for factors in (Factors(width=1e9), Factors(depth=1e9)):
+        with pytest.raises(ScalingError, match=r"is too much; the most is [\d,]+, [\d.]+ times"):
+            scaled(plan("specs/deepseek_v3.yaml"), factors)
+
+
 def test_a_factor_that_rounds_to_nothing_names_the_next():
     with pytest.raises(ScalingError, match=r"the next width is 1\.08 times this one"):
         scaled(plan("specs/gpt2.yaml"), Factors(width=1.01))

@@ -82,6 +82,14 @@ def test_a_kept_width_leaves_the_depth_to_be_found():
     assert found.parameters == pytest.approx(350e6, rel=0.01)
 
 
+def test_a_width_that_is_fixed_leaves_the_depth_to_be_found():
+    one = plan("specs/patterns/co_attention.yaml")
+    with pytest.raises(ScalingError, match="its structure forbids"):
+        sized_to(one, 20e6, parameters)
+
+    assert sized_to(one, 20e6, parameters, width=1).parameters == pytest.approx(20e6, rel=0.01)
+
+
 def test_a_multiple_that_is_asked_for_holds():
     found = sized_to(plan("specs/llama.yaml", multiple=256), 1e9, parameters)
     stack = found.graph.stacks[0]
