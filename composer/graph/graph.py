@@ -12,6 +12,8 @@ from composer.components.component import Component, Placed
 from composer.diagnostics import Span
 from composer.shapes import Shape
 
+from .tables import tables_of
+
 Placement = Literal["pre", "post", "sandwich", "branch"]
 
 
@@ -193,10 +195,23 @@ class Stack:
         """The different kinds of its layers, in order of appearance."""
         return tuple({id(layer.kind): layer.kind for layer in self.layers}.values())
 
+    @cached_property
+    def tables(self) -> tuple[Node, ...]:
+        """What it computes once for its layers, such as rotary angles; equal ones are one."""
+        return tuple(Node(name, table, self.span) for name, table in tables_of(self.kinds).items())
+
+    def table_name(self, table: Placed) -> str:
+        """The name of the table that a layer is handed."""
+        return next(
+            node.name for node in self.tables if node.placed.construction == table.construction
+        )
+
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Every component with its path below the stack; layers that share are named once."""
         if self.embed is not None:
             yield self.embed.name, self.embed
+        for table in self.tables:
+            yield table.name, table
         for memory in self.memories:
             for node in (memory.mix, *memory.projects):
                 if node is not None:
@@ -229,6 +244,15 @@ class Module:
     value: Value
     merges: bool = False
     returns_weights: bool = False
+
+    @cached_property
+    def tables(self) -> dict[str, Node]:
+        """What is computed for it, by the argument that takes it."""
+        placed = self.node.placed
+        return {
+            argument: Node(f"{self.name}_{argument}", table, self.node.span)
+            for argument, table in placed.component.tables(placed.axes).items()
+        }
 
 
 @dataclass(frozen=True)
@@ -305,6 +329,8 @@ class Graph:
                     yield f"{part.name}.{path}", node
             elif isinstance(part, Module):
                 yield part.name, part.node
+                for table in part.tables.values():
+                    yield table.name, table
             elif isinstance(part, Output) and part.head is not None:
                 yield part.name, part.head
 

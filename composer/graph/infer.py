@@ -109,7 +109,7 @@ def _mask_after(
     masked = [value for value in main if value.mask is not None]
     if not masked or component.ends_mask or (isinstance(spec, ModuleSpec) and spec.mask == "drop"):
         return None
-    if getattr(component, "axis", None) == "time":
+    if component.mask_after([str(value.mask) for value in main], [""] * len(main)) is not None:
         return f"{name}_mask"
     masks = {value.mask for value in masked}
     if len(masks) == 1 and len(shape) > 1 and shape[:2] == masked[0].shape[:2]:

@@ -39,7 +39,7 @@ def _tensors(part: Part) -> Iterator[tuple[str, tuple[int, ...]]]:
         whole = replace(part, layer_sets=tuple(range(len(part.layers))))
         nodes = [(f"{part.name}.{path}", node) for path, node in whole.nodes()]
     elif isinstance(part, Module):
-        nodes = [(part.name, part.node)]
+        nodes = [(node.name, node) for node in (part.node, *part.tables.values())]
     elif isinstance(part, Output) and part.head is not None:
         nodes = [(part.name, part.head)]
     else:

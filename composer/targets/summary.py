@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import prod
 
 from composer.components.component import Placed
-from composer.graph.graph import Graph, LayerKind, Node, Output, Stack
+from composer.graph.graph import Graph, LayerKind, Module, Node, Output, Stack
 from composer.shapes import Shape, show
 
 BYTES = {"fp32": 4, "bf16": 2}
@@ -117,6 +117,9 @@ def _part(part: object, graph: Graph) -> Iterator[Row]:
     else:
         node = getattr(part, "head", None) or getattr(part, "node")  # noqa: B009 - input or module
         yield _single(getattr(part, "name"), node, graph, 0)  # noqa: B009
+        if isinstance(part, Module):
+            tables = [table for table in part.tables.values() if table.placed.tensors]
+            yield from (_single(table.name, table, graph, 0) for table in tables)
 
 
 def _single(path: str, node: Node, graph: Graph, depth: int) -> Row:
@@ -136,7 +139,7 @@ def _stack(stack: Stack, graph: Graph) -> Iterator[Row]:
 
 
 def _inside(stack: Stack, graph: Graph) -> Iterator[Row]:
-    outside = [stack.embed]
+    outside = [stack.embed, *(table for table in stack.tables if table.placed.tensors)]
     for memory in stack.memories:
         outside += [memory.mix, *memory.projects]
     for node in outside:
