@@ -39,6 +39,8 @@ def _in_part(part: Part) -> Iterator[Placed]:
         yield from _in_stack(part)
     elif isinstance(part, Module):
         yield part.node.placed
+        for table in part.tables.values():
+            yield table.placed
     elif isinstance(part, Output) and part.head is not None:
         yield part.head.placed
 
@@ -47,6 +49,8 @@ def _in_stack(stack: Stack) -> Iterator[Placed]:
     for node in (stack.embed, stack.final_norm):
         if node is not None:
             yield node.placed
+    for table in stack.tables:
+        yield table.placed
     for memory in stack.memories:
         for node in (memory.mix, *memory.projects):
             if node is not None:
