@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench parity golden clean
+.PHONY: help demo test scaling lint format docs bench parity golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +27,9 @@ demo: $(READY) ## from a spec to a running model, its source and its diagram
 
 test: $(READY) ## run all tests
 	$(BIN)/python -m pytest -n 2 $(ARGS)
+
+scaling: $(READY) ## build every model that the tests of scaling find
+	$(BIN)/python -m pytest -n 2 --all-sizes tests/scaling
 
 lint: $(READY) ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check

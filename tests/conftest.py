@@ -14,6 +14,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--update", action="store_true", help="rewrite golden files instead of comparing with them"
     )
+    parser.addoption(
+        "--all-sizes", action="store_true", help="build every model that scaling finds, on meta"
+    )
 
 
 @pytest.fixture

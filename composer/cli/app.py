@@ -18,10 +18,12 @@ from . import output
 from .build import build
 from .check import check
 from .describe import describe
+from .diff import diff
 from .draw import draw
 from .importing import import_config
 from .kinds import kinds
 from .reading import Color, exit_code
+from .scale import scale
 from .texts import emit, expand, schema
 from .weights import convert, export_weights
 
@@ -34,7 +36,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-COMMANDS = (check, build, draw, describe, expand, emit, convert, export_weights)
+COMMANDS = (
+    check, build, draw, describe, diff, scale, expand, emit, convert, export_weights,
+)  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
 app.command("import")(import_config)  # which Python keeps for itself

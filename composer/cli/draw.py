@@ -5,13 +5,18 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from .describe import readable
 from .output import UsageError, failure, message, product
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+
+if TYPE_CHECKING:
+    from composer.graph.graph import Graph
+    from composer.language.spec import ModelSpec
+    from composer.targets.diagram import Changes
 
 MISSING_TOOL = 3
 
@@ -65,6 +70,15 @@ def draw(
     direction: Annotated[
         Direction, typer.Option("--direction", help="Where the data flows.")
     ] = Direction.up,
+    before: Annotated[
+        str | None,
+        typer.Option(
+            "--diff", metavar="SPEC", help="Mark what differs from this spec; see --diff-size."
+        ),
+    ] = None,
+    before_size: Annotated[
+        str | None, typer.Option("--diff-size", metavar="NAME", help="A size of it.")
+    ] = None,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -77,9 +91,13 @@ def draw(
     form = form or _format_of(out)
     if out is None and form in {Format.png, Format.pdf} and sys.stdout.isatty():
         raise UsageError(f"a terminal cannot show {form.value}; give -o FILE")
-    _, graph = read(spec, size, overrides, plugins)
+    made = read(spec, size, overrides, plugins)
+    graph = made[1]
+    changes = _changes(spec, made, before, before_size)
     depth = diagram.fitting_depth(graph) if depth is None else depth
-    dot = diagram.draw(graph, theme=theme.value, depth=depth, direction=direction.value)
+    dot = diagram.draw(
+        graph, theme=theme.value, depth=depth, direction=direction.value, changes=changes
+    )
     try:
         data = (
             dot.encode()
@@ -94,6 +112,21 @@ def draw(
         return
     write_file(out, data)
     message(f"wrote {out} ({readable(len(data))})")
+
+
+def _changes(
+    spec: str, after: tuple[ModelSpec, Graph], before: str | None, size: str | None
+) -> Changes | None:
+    """What differs from another spec, or from another size of this one."""
+    from composer.targets import diagram
+    from composer.targets.diff import compare, removed
+
+    if before is None and size is None:
+        return None
+    first = read(before or spec, size, None, None)
+    found = compare(first, after, ("before", "after"), steps=1)
+    tints = {change.path: change.what for change in found.nodes if change.what != "removed"}
+    return diagram.Changes(tints, tuple(removed(found)))
 
 
 def _format_of(out: Path | None) -> Format:

@@ -21,6 +21,9 @@ Role = Literal[
     "projection", "head", "resample", "operator", "combine", "gate",
 ]  # fmt: skip
 
+Scale = Literal["width", "inner", "heads", "groups", "depth", "length", "kept"]
+"""What an option is when a model grows: see `composer.scaling.rules`."""
+
 SLOTS = {
     "input": "under `inputs`",
     "embed": "as the `embed` of a stack",
@@ -111,6 +114,7 @@ class Component(BaseModel):
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    scales: ClassVar[Mapping[str, Scale]] = {}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     example_inputs: ClassVar[Inputs] = {"x": (2, 6, 32)}
     parsed: ClassVar[Signature]

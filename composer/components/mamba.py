@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Role, Tensors
+from .component import Component, Label, Role, Scale, Tensors
 from .options import Positive
 
 
@@ -22,6 +22,7 @@ class Mamba(Component):
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
     mixes_time: ClassVar[bool] = True
     causal: ClassVar[bool] = True
+    scales: ClassVar[Mapping[str, Scale]] = {"d_inner": "inner", "dt_rank": "inner"}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},
         {

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .component import Component, Label, Mask, OptionError, Placed, Role, Scale, Tensors, place
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -28,6 +28,7 @@ class Mla(Component):
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
     module: ClassVar[str] = "LatentAttention"
     mixes_time: ClassVar[bool] = True
+    scales: ClassVar[Mapping[str, Scale]] = {"q_rank": "inner", "kv_rank": "inner"}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"num_heads": 4, "kv_rank": 12, "head_dim": 8, "rope_dim": 4, "position": "rope"},
         {

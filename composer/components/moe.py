@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Name, OptionError, Placed, Role, Tensors, place
+from .component import Component, Label, Name, OptionError, Placed, Role, Scale, Tensors, place
 from .feed_forward import ACTIVATIONS, Activation, Glu
 from .options import Number, Positive, PositiveNumber
 
@@ -27,6 +27,7 @@ class Moe(Component):
     slots: ClassVar[tuple[str, ...]] = ("feed_forward", "layer", "module")
     module: ClassVar[str] = "MixtureOfExperts"
     data_dependent: ClassVar[bool] = True
+    scales: ClassVar[Mapping[str, Scale]] = {"shared_d_ff": "inner"}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"num_experts": 4, "experts_per_token": 2, "d_ff": 20},
         {

@@ -5,6 +5,7 @@ from __future__ import annotations
 from composer.graph.graph import Graph
 
 from . import labels
+from .changes import Changes
 from .crosses import draw_crosses
 from .describe import describe, facts
 from .order import keep_order
@@ -24,18 +25,21 @@ _TITLE = "the title"
 
 
 def draw(
-    graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Direction = "up"
-) -> str:
+    graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Direction = "up",
+    changes: Changes | None = None,
+) -> str:  # fmt: skip
     """The drawing of a model as DOT.
 
-    `depth` 0 shows stacks as single boxes, 1 one layer of each, 2 what stands inside attentions
+    With `changes`, what differs from another model has borders of other colours. `depth` 0 shows stacks as single boxes, 1 one layer of each, 2 what stands inside attentions
     and feed-forwards too. A drawing for both themes is the light one; see `render`.
     """
-    scene = _drawn(graph, palette(theme), depth, direction)
+    scene = _drawn(graph, palette(theme), depth, direction, changes)
     pen = scene.pen
     heading = labels.heading(pen.palette, graph.title or graph.name, facts(graph))
     keep_order(scene, "" if pen.right else pen.plain(_TITLE, "title", heading, (graph.name,)))
     legend = labels.legend(pen.palette, [kind for kind in LEGEND if kind in pen.kinds], pen.kinds)
+    if scene.changes:
+        legend = labels.stacked(legend, scene.changes.legend(pen.palette))
     return pen.sheet.text(
         graph.name, **{"class": "drawing"}, rankdir="LR" if pen.right else "BT", newrank=True,
         compound=True, splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25,
@@ -53,8 +57,10 @@ def fitting_depth(graph: Graph, depth: int = 1) -> int:
     return 0
 
 
-def _drawn(graph: Graph, colors: Palette, depth: int, direction: Direction) -> Scene:
-    scene = Scene(graph, colors, depth, direction)
+def _drawn(
+    graph: Graph, colors: Palette, depth: int, direction: Direction, changes: Changes | None = None
+) -> Scene:
+    scene = Scene(graph, colors, depth, direction, changes)
     for name, part in graph.parts.items():
         scene.places[name] = draw_part(scene, name, part)
     draw_wires(scene)

@@ -81,6 +81,15 @@ def legend(palette: Palette, kinds: Iterable[LineKind], notes: dict[LineKind, st
     return Html(f'<TABLE {_PLAIN} CELLPADDING="3">{space}<TR>{row}</TR></TABLE>')
 
 
+def samples(palette: Palette, lines: Iterable[tuple[str, str]]) -> Html:
+    """Text after a square of a colour, for each of them."""
+    return Html(
+        "&#160;&#160;&#160;".join(
+            f"{font('■', color, 10)}&#160;{font(text, palette.data, 9.5)}" for color, text in lines
+        )
+    )
+
+
 def stacked(*labels: Html) -> Html:
     """Labels one below the other."""
     return Html(_table(labels, 0, align="LEFT"))

@@ -50,6 +50,10 @@ class _LayerPen:
         which = str(numbers[0]) if len(numbers) == 1 else "*"
         return f"{self.stack.name}.layers.{which}.{node.name}"
 
+    def _paths(self, node: Node) -> tuple[str, ...]:
+        """The paths of a component in each of these layers."""
+        return tuple(f"{self.stack.name}.layers.{n}.{node.name}" for n in self.fold.numbers)
+
     def _letters(self, node: Node) -> str:
         marks, stack = self.scene.marks, self.stack
         tables = node.component.tables(node.placed.axes).values()
@@ -61,7 +65,8 @@ class _LayerPen:
 
     def _box(self, node: Node, column: Column | None, title: str = "") -> str:
         name, path = self._name(node.name), self._path(node)
-        return self.scene.component(Spot(name, path, column, self._letters(node), title), node)
+        spot = Spot(name, path, column, self._letters(node), title, paths=self._paths(node))
+        return self.scene.component(spot, node)
 
     def _circle(self, node: Node) -> str:
         return self.scene.circle(self._name(node.name), node, self._path(node), self.column)

@@ -40,7 +40,7 @@ def _input(scene: Scene, part: Input, column: Column) -> Place:
 
 
 def _io(scene: Scene, name: str, column: Column, label: Html, about: tuple[str, ...]) -> Place:
-    scene.pen.box(name, column, Box("input", label, about, class_="io"))
+    scene.pen.box(name, column, Box("input", label, about, scene.tint(name), class_="io"))
     return Place(name, name, column)
 
 

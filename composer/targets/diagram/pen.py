@@ -58,8 +58,9 @@ class Pen:
         fill, stroke = self.palette.box(box.role)
         self.boxes += 1
         self._node(
-            name, box.class_ or box.role, column, label=box.label, fillcolor=fill, color=stroke,
-            **box.attributes, tooltip=box.about,
+            name, box.class_ or box.role, column,
+            **{"label": box.label, "fillcolor": fill, "color": stroke, **box.attributes},
+            tooltip=box.about,
         )  # fmt: skip
         return name
 
@@ -107,13 +108,20 @@ class Pen:
     # Blocks
 
     def block(
-        self, name: str, label: Html, about: tuple[str, ...], *, nested: bool = False
-    ) -> AbstractContextManager[None]:
-        """A block around layers."""
+        self, name: str, label: Html, about: tuple[str, ...], *, nested: bool = False,
+        look: Attributes | None = None,
+    ) -> AbstractContextManager[None]:  # fmt: skip
+        """A block around layers; `look` stands in place of its usual border."""
         fill = self.palette.nested if nested else self.palette.block
+        usual: Attributes = {
+            "color": self.palette.border,
+            "fillcolor": fill,
+            "penwidth": 1.2,
+            "margin": 18,
+        }
         return self._cluster(
             name, "block repeat", label, about, labeljust="r", style="rounded,filled",
-            color=self.palette.border, fillcolor=fill, penwidth=1.2, margin=18,
+            **{**usual, **(look or {})},
         )  # fmt: skip
 
     def lanes(self, name: str, text: str) -> AbstractContextManager[None]:

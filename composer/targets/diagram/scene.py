@@ -12,6 +12,7 @@ from composer.graph.graph import Graph, Node, State
 from composer.shapes import Shape, show
 
 from . import labels, words
+from .changes import Changes
 from .columns import Column, columns_of
 from .dot import Attributes
 from .folds import Fold
@@ -96,6 +97,7 @@ class Spot:
     """Where the box of a component stands and what is said of it.
 
     `name` is that of its node, `path` the one it has in a spec; `title` stands in place of its own.
+    `paths` are those of all that it stands for, where they are several.
     """
 
     name: str
@@ -104,13 +106,20 @@ class Spot:
     letters: str = ""
     title: str = ""
     attributes: Attributes = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
 
 
 class Scene:
     """What everything that draws a graph shares."""
 
-    def __init__(self, graph: Graph, palette: Palette, depth: int, direction: Direction) -> None:
+    def __init__(
+        self, graph: Graph, palette: Palette, depth: int, direction: Direction,
+        changes: Changes | None = None,
+    ) -> None:  # fmt: skip
         self.graph = graph
+        self.changes = changes or Changes()
+        known = {path for path, _ in graph.nodes()} if self.changes else set()
+        self.known = known | {name for name in graph.parts if self.changes}
         self.depth = depth
         self.pen = Pen(palette, direction)
         self.marks = Marks(graph)
@@ -131,10 +140,15 @@ class Scene:
         text = labels.box(self.pen.palette, spot.title or label.title, label.detail, spot.letters)
         low: Attributes = {} if label.detail else {"height": LOW}
         about = self.about(spot.path, placed, span)
-        look = Box(placed.component.role, text, about, {**low, **spot.attributes})
+        tint = self.tint(*(spot.paths or (spot.path,)))
+        look = Box(placed.component.role, text, about, {**low, **spot.attributes, **tint})
         self.pen.box(spot.name, spot.column, look)
         self.mark(spot.letters, spot.name, spot.column)
         return spot.name
+
+    def tint(self, *paths: str) -> Attributes:
+        """The border of a box by what has changed of the paths that it stands for."""
+        return self.changes.look(paths, self.known, self.pen.palette)
 
     def circle(self, name: str, node: Node, path: str, column: Column | None) -> str:
         """The circle of an operator that is a component."""

@@ -87,7 +87,8 @@ def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
     folds, block = folds_of(stack), f"cluster_{stack.name}"
     single = len(folds) == 1
     letters = scene.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
-    with scene.pen.block(block, _title(scene, stack, letters, single=single), _about(scene, stack)):
+    title, look = _title(scene, stack, letters, single=single), scene.tint(stack.name)
+    with scene.pen.block(block, title, _about(scene, stack), look=look):
         if single:
             made = [draw_layer(scene, stack, folds[0], stack.name, column)]
         else:
@@ -174,7 +175,8 @@ def _whole(scene: Scene, stack: Stack, column: Column) -> Place:
     pill = " ".join(text for text, _ in pills(stack))
     text = labels.box(scene.pen.palette, title_of(stack), ", ".join(titles), letters, pill)
     name = f"{stack.name}.layers"
-    scene.pen.box(name, column, Box(placed[0].component.role, text, _about(scene, stack)))
+    tint = scene.tint(stack.name, *(f"{stack.name}.{path}" for path, _ in stack.nodes()))
+    scene.pen.box(name, column, Box(placed[0].component.role, text, _about(scene, stack), tint))
     scene.mark(letters, name, column)
     return Place(name, name, column, layers=tuple(_whole_layer(fold, name) for fold in folds))
 

@@ -51,6 +51,9 @@ class Palette:
     skip: str = "#047857"
     parallel: str = "#7C3AED"
     shared: str = "#BE185D"
+    added: str = "#16A34A"
+    changed: str = "#D97706"
+    removed: str = "#DC2626"
 
     def line(self, kind: LineKind) -> str:
         """The colour of a kind of line."""
@@ -74,7 +77,7 @@ DARK = Palette(
     head="#0F2E1B", head_stroke="#2F8A55",
     resample="#0B2E2B", resample_stroke="#2B8C82",
     data="#AEB8C4", residual="#60A5FA", cross="#FB923C", skip="#34D399", parallel="#A78BFA",
-    shared="#F472B6",
+    shared="#F472B6", added="#4ADE80", changed="#FBBF24", removed="#F87171",
 )  # fmt: skip
 
 BOXES: Mapping[Role, tuple[str, str]] = {
