@@ -12,6 +12,7 @@ from composer.components.component import (
 )
 from composer.components.options import Natural, Number, Positive, PositiveNumber, Probability
 from composer.diagnostics import Problem, SpecError
+from composer.optim import param_groups
 from composer.plugins import load_plugin
 from composer.shapes import Axes, Size
 
@@ -38,5 +39,6 @@ __all__ = [
     "graph",
     "load",
     "load_plugin",
+    "param_groups",
     "source",
 ]

@@ -17,6 +17,7 @@ from composer.plugins import PluginError
 from . import output
 from .build import build
 from .check import check
+from .coordinates import coordinates
 from .describe import describe
 from .draw import draw
 from .kinds import kinds
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, build, draw, describe, expand, emit, kinds, schema):
+for command in (check, build, draw, describe, expand, emit, coordinates, kinds, schema):
     app.command()(command)
 
 

@@ -1,4 +1,7 @@
-"""From spec to graph: resolve, infer, share, in this order; each stage reports all it finds."""
+"""From spec to graph: resolve, infer, share, parametrize, in this order.
+
+Each stage reports all it finds.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from composer.language.spec import ModelSpec
 
 from .graph import Graph
 from .infer import infer
+from .parametrize import parametrized
 from .resolve import resolve
 from .sharing import share
 
@@ -25,7 +29,7 @@ def build_graph(spec: ModelSpec) -> Graph:
     problems.raise_if_any()
     shared = share(spec, placing.parts, problems)
     problems.raise_if_any()
-    return Graph(
+    graph = Graph(
         spec.name,
         spec.title,
         spec.description,
@@ -37,3 +41,6 @@ def build_graph(spec: ModelSpec) -> Graph:
         place(spec.initialization.component, {}),
         spec.tree.span.file,
     )
+    if spec.parametrization is None:
+        return graph
+    return parametrized(graph, build_graph(spec.parametrization.base), spec.parametrization)

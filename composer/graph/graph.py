@@ -272,6 +272,8 @@ class Graph:
     aliases: Mapping[str, str]
     initialization: Placed
     file: str
+    parametrization: Literal["standard", "mup", "completep"] = "standard"
+    base: Graph | None = field(default=None, repr=False)
 
     def of(self, kind: type[Part]) -> list[Part]:
         """The parts of one type, in order."""

@@ -13,6 +13,7 @@ from .document import Tree, key_span, value_span
 from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
+ParametrizationKind = Literal["mup", "completep"]
 
 
 @dataclass(frozen=True)
@@ -168,6 +169,15 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class ParametrizationSpec:
+    """How starts, factors and learning rates follow the sizes; `base` is what they start from."""
+
+    kind: ParametrizationKind
+    base: ModelSpec
+    span: Span
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A whole spec; `tree` is the text it came from, sizes and defaults applied."""
 
@@ -186,6 +196,7 @@ class ModelSpec:
     size: str | None = None
     places: Mapping[str, Span] = field(default_factory=dict)
     weights: Mapping[str, WeightMap] = field(default_factory=dict)
+    parametrization: ParametrizationSpec | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""
