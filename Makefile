@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test scaling lint format docs bench parity golden clean
+.PHONY: help demo test scaling lint format docs bench parity widths golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -49,6 +49,10 @@ bench: $(READY) ## measure speed and memory
 
 parity: $(READY) ## compare every family with transformers and write the table of the docs
 	$(BIN)/python -m tests.parity.table docs/reference/parity.md
+
+widths: $(READY) ## the best learning rate by width, with and without mup
+	@$(PIP) install -e ".[plot,digits]" -c constraints.txt
+	$(BIN)/python -m bench.learning_rates --out build/learning_rates.svg
 
 golden: $(READY) ## rewrite the golden files; review them with git diff
 	$(BIN)/python -m pytest -n 2 --update $(ARGS)

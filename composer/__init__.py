@@ -21,6 +21,7 @@ from composer.components.component import (
 )
 from composer.components.options import Natural, Number, Positive, PositiveNumber, Probability
 from composer.diagnostics import Problem, SpecError
+from composer.optim import param_groups
 from composer.plugins import load_plugin
 from composer.shapes import Axes, Size
 
@@ -49,5 +50,6 @@ __all__ = [
     "import_config",
     "load",
     "load_plugin",
+    "param_groups",
     "source",
 ]

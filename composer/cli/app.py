@@ -17,6 +17,7 @@ from composer.plugins import PluginError
 from . import output
 from .build import build
 from .check import check
+from .coordinates import coordinates
 from .describe import describe
 from .diff import diff
 from .draw import draw
@@ -37,7 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    check, build, draw, describe, diff, scale, expand, emit, convert, export_weights,
+    check, build, draw, describe, diff, scale, expand, emit, convert, export_weights, coordinates,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -136,18 +136,24 @@ class Linear(Component):
     module: ClassVar[str] = "LinearHead"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"out_features": 7},
-        {"out_features": 7, "bias": False},
+        {"out_features": 7, "bias": False, "scale": 0.5},
     )
 
     out_features: Positive = Field(description="Width of the result.")
     bias: bool = Field(default=True, description="Whether a learned offset is added.")
+    scale: PositiveNumber = Field(default=1.0, description="Factor of the scores.")
 
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"head.weight": (axes.out_features, axes.d_model)}
         return {**tensors, "head.bias": (axes.out_features,)} if self.bias else tensors
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"d_model": axes.d_model, "out_features": axes.out_features, "bias": self.bias}
+        return {
+            "d_model": axes.d_model,
+            "out_features": axes.out_features,
+            "bias": self.bias,
+            "scale": self.scale,
+        }
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
@@ -168,7 +174,7 @@ class Classification(Component):
     ends_mask: ClassVar[bool] = True
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"num_classes": 5},
-        {"num_classes": 5, "pool": "first", "bias": False},
+        {"num_classes": 5, "pool": "first", "bias": False, "scale": 0.5},
     )
 
     num_classes: Positive = Field(description="Number of classes.")
@@ -176,6 +182,7 @@ class Classification(Component):
         default="mean", description="What stands for the sequence: a mean, a maximum, or one step."
     )
     bias: bool = Field(default=True, description="Whether a learned offset is added.")
+    scale: PositiveNumber = Field(default=1.0, description="Factor of the scores.")
 
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"head.weight": (axes.num_classes, axes.d_model)}
@@ -185,7 +192,12 @@ class Classification(Component):
         return {"pool": place(Pool(by=self.pool), {"x": (axes.batch, axes.time, axes.d_model)})}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"d_model": axes.d_model, "num_classes": axes.num_classes, "bias": self.bias}
+        return {
+            "d_model": axes.d_model,
+            "num_classes": axes.num_classes,
+            "bias": self.bias,
+            "scale": self.scale,
+        }
 
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return Pool(by=self.pool).masks(axes)

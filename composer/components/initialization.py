@@ -45,6 +45,23 @@ class Xavier(_Initialization):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({},)
 
 
+class FanIn(_Initialization):
+    """Matrices normal with standard deviation gain/√width-of-input (LeCun et al., 1998).
+
+    Biases are zero, embeddings and heads normal with `std`: at every width, states start with one
+    size. The start of parametrizations that follow the width.
+    """
+
+    kind: Literal["fan_in"] = "fan_in"
+    module: ClassVar[str] = "init_fan_in"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = ({}, {"gain": 0.5, "std": 0.1})
+
+    gain: PositiveNumber = Field(default=1.0, description="Factor of the deviation of matrices.")
+    std: PositiveNumber = Field(
+        default=0.02, description="Standard deviation of embeddings and heads."
+    )
+
+
 class Default(_Initialization):
     """As torch's modules do it when they are made."""
 

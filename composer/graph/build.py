@@ -1,4 +1,7 @@
-"""From spec to graph: resolve, infer, share, freeze, in this order; each stage reports all it finds."""
+"""From spec to graph: resolve, infer, share, freeze, parametrize, in this order.
+
+Each stage reports all it finds.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from composer.language.spec import ModelSpec
 from .freezing import freeze
 from .graph import Graph
 from .infer import infer
+from .parametrize import parametrized
 from .resolve import resolve
 from .selecting import check_weights
 from .sharing import share
@@ -44,4 +48,7 @@ def build_graph(spec: ModelSpec) -> Graph:
     frozen = freeze(spec, made, problems)
     check_weights(spec, made, problems)
     problems.raise_if_any()
-    return replace(made, frozen=frozen)
+    made = replace(made, frozen=frozen)
+    if spec.parametrization is None:
+        return made
+    return parametrized(made, build_graph(spec.parametrization.base), spec.parametrization)

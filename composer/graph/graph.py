@@ -298,6 +298,8 @@ class Graph:
     initialization: Placed
     file: str
     frozen: frozenset[str] = frozenset()
+    parametrization: Literal["standard", "mup", "completep"] = "standard"
+    base: Graph | None = field(default=None, repr=False)
 
     def of(self, kind: type[Part]) -> list[Part]:
         """The parts of one type, in order."""

@@ -11,10 +11,11 @@ from composer.diagnostics import Note, Problems, Span
 from .connections import connection_in
 from .defaults import with_defaults
 from .dims import check_dims_used, dims_in
-from .document import Mapping, Scalar, Sequence, Tree, get, plain, value_span
+from .document import Mapping, Scalar, Sequence, Tree, get, key_span, plain, value_span
 from .fields import ModelFields, ModuleFields, OutputFields
 from .freeze import freeze_in
 from .names import name_problem, names_a_constant, other_name
+from .parametrization import parametrization_in
 from .slots import Checking, component_in, is_none, kind_of, only, without
 from .spec import (
     ConnectionSpec,
@@ -22,6 +23,8 @@ from .spec import (
     ModelSpec,
     ModuleSpec,
     OutputSpec,
+    ParametrizationKind,
+    ParametrizationSpec,
     StackSpec,
     Written,
 )
@@ -66,8 +69,13 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     modules = tuple(_modules(tree, context))
     connections = tuple(_connections(tree, context))
     outputs = tuple(_outputs(tree, context))
-    start = get(tree, ("initialization",)) or Scalar("normal", tree.span)
+    parametrized = parametrization_in(tree, context)
+    start = get(tree, ("initialization",))
+    if start is None:
+        start = Scalar("normal" if parametrized is None else "fan_in", tree.span)
     initialization = component_in("initialization", start, context)
+    if parametrized is not None and initialization is not None:
+        _check_start(initialization, problems)
     weights = weights_in(tree, problems)
     freeze = freeze_in(tree, problems)
     check_dims_used(tree, dims, problems)
@@ -90,7 +98,24 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         size,
         weights=weights,
         freeze=freeze,
+        parametrization=None if parametrized is None else _with_base(tree, *parametrized),
     )
+
+
+def _with_base(tree: Mapping, kind: ParametrizationKind, base: Tree) -> ParametrizationSpec:
+    """The parametrization with its base checked, too."""
+    return ParametrizationSpec(kind, check(base), key_span(tree, ("parametrization",)))
+
+
+def _check_start(start: Written, problems: Problems) -> None:
+    """Where learning rates follow the width, so do starts."""
+    if start.component.kind != "fan_in":
+        problems.add(
+            "C115",
+            f"'{start.component.kind}' starts every width alike, which no parametrization wants",
+            start.tree.span,
+            fix="initialization: fan_in",
+        )
 
 
 def _sections(tree: Mapping, section: str, problems: Problems) -> Iterator[tuple[str, Tree, Span]]:

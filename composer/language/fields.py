@@ -43,6 +43,9 @@ class ModelFields(Fields):
     connections: Any = Field(default=None, description="A list of cross, shared, skip, parallel.")
     outputs: Any = Field(description="What comes out.")
     initialization: Slot = Field(default=None, description="How parameters start.")
+    parametrization: Any = Field(
+        default=None, description="How starts, factors and learning rates follow width and depth."
+    )
     extends: Text | None = Field(default=None, description="A spec that this one is merged over.")
     sizes: Any = Field(default=None, description="Named variants, chosen with --size.")
     weights: Any = Field(default=None, description="Maps of weights, by whose names they read.")
@@ -191,6 +194,21 @@ class ParallelFields(Fields):
     )
     combine: Slot = Field(default=None, description="How the results are merged into one.")
     output: Text | None = Field(default=None, description="Name of the merged result.")
+
+
+class ParametrizationFields(Fields):
+    """How starts, factors and learning rates follow the width and the depth of a model."""
+
+    kind: Literal["standard", "mup", "completep"] = Field(
+        description="mup: the best learning rate stays the same at every width (Yang et al., 2022, "
+        "arXiv:2203.03466); completep: at every depth, too (Dey et al., 2025, arXiv:2505.01618); "
+        "standard: neither."
+    )
+    base: Any = Field(
+        default=None,
+        description="What changes this model into the one whose learning rate is known, written "
+        "as in `sizes`, e.g. {dims: {d_model: 256}}.",
+    )
 
 
 CONNECTIONS: dict[str, type[Fields]] = {

@@ -14,6 +14,7 @@ from .freeze import FreezeSpec
 from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
+ParametrizationKind = Literal["mup", "completep"]
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,15 @@ class OutputSpec:
 
 
 @dataclass(frozen=True)
+class ParametrizationSpec:
+    """How starts, factors and learning rates follow the sizes; `base` is what they start from."""
+
+    kind: ParametrizationKind
+    base: ModelSpec
+    span: Span
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A whole spec; `tree` is the text it came from, sizes and defaults applied."""
 
@@ -188,6 +198,7 @@ class ModelSpec:
     places: Mapping[str, Span] = field(default_factory=dict)
     weights: Mapping[str, WeightMap] = field(default_factory=dict)
     freeze: FreezeSpec | None = None
+    parametrization: ParametrizationSpec | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

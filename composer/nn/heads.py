@@ -60,24 +60,39 @@ class MaskedLmHead(nn.Module):
 class LinearHead(nn.Module):
     """A linear map of each step."""
 
-    def __init__(self, d_model: int, out_features: int, bias: bool = True) -> None:
+    def __init__(
+        self, d_model: int, out_features: int, bias: bool = True, scale: float = 1.0
+    ) -> None:
         super().__init__()
         self.head = nn.Linear(d_model, out_features, bias=bias)
+        self.scale = scale
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, time, d_model) -> (batch, time, out_features)."""
+        if self.scale != 1.0:
+            return self.head(x) * self.scale
         return self.head(x)
 
 
 class ClassificationHead(nn.Module):
     """Scores of each class for a whole sequence, from its pooled state."""
 
-    def __init__(self, d_model: int, num_classes: int, pool: nn.Module, bias: bool = True) -> None:
+    def __init__(
+        self,
+        d_model: int,
+        num_classes: int,
+        pool: nn.Module,
+        bias: bool = True,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
         self.pool = pool
+        self.scale = scale
         self.head = nn.Linear(d_model, num_classes, bias=bias)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """x (batch, time, d_model), mask (batch, time) -> (batch, num_classes)."""
         x = self.pool(x) if mask is None else self.pool(x, mask=mask)
+        if self.scale != 1.0:
+            return self.head(x) * self.scale
         return self.head(x)

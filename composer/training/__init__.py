@@ -1,0 +1,1 @@
+"""Training: checks of how training follows the sizes."""
