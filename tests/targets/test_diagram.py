@@ -217,6 +217,13 @@ def test_a_gated_feed_forward_shows_its_gate():
     assert {f"decoder.feed_forward.{part}" for part in ("gate", "up", "down")} <= set(inside.nodes)
 
 
+def test_experts_are_one_box_at_every_depth():
+    drawing = parsed(diagram.draw(composer.graph(ROOT / "specs/mixtral.yaml"), depth=2))
+
+    assert "decoder.feed_forward" in drawing.nodes
+    assert "decoder.attention.q" in drawing.nodes
+
+
 def test_too_large_a_drawing_fits_at_a_lower_depth():
     assert diagram.fitting_depth(graph("three_in_step"), 2) == 1
     assert diagram.fitting_depth(graph("decoder_only"), 2) == 2

@@ -1,7 +1,19 @@
-"""Diagrams: a graph as DOT, and DOT as SVG, PNG or PDF."""
+"""Diagrams: a graph as DOT or Mermaid, and DOT as SVG, PNG or PDF."""
 
 from .describe import describe
-from .drawing import MOST, draw, fitting_depth
+from .drawing import MOST, draw, draw_mermaid, fitting_depth
+from .pen import Direction
 from .rendering import DrawingError, render
+from .theme import Theme
 
-__all__ = ["MOST", "DrawingError", "describe", "draw", "fitting_depth", "render"]
+__all__ = [
+    "MOST",
+    "Direction",
+    "DrawingError",
+    "Theme",
+    "describe",
+    "draw",
+    "draw_mermaid",
+    "fitting_depth",
+    "render",
+]

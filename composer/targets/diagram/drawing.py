@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from composer.graph.graph import Graph
 
-from . import labels
+from . import dot, labels, mermaid
 from .crosses import draw_crosses
 from .describe import describe, facts
 from .order import keep_order
 from .parts import draw_part
 from .pen import Direction
 from .scene import Scene
+from .sheet import Attributes
 from .skips import draw_skips
 from .theme import FONT, LEGEND, LIGHT, Palette, Theme, palette
 from .ties import draw_ties
@@ -36,13 +37,27 @@ def draw(
     heading = labels.heading(pen.palette, graph.title or graph.name, facts(graph))
     keep_order(scene, "" if pen.right else pen.plain(_TITLE, "title", heading, (graph.name,)))
     legend = labels.legend(pen.palette, [kind for kind in LEGEND if kind in pen.kinds], pen.kinds)
-    return pen.sheet.text(
-        graph.name, **{"class": "drawing"}, rankdir="LR" if pen.right else "BT", newrank=True,
-        compound=True, splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25,
-        bgcolor=pen.palette.canvas, fontname=FONT, fontcolor=pen.palette.title, fontsize=12,
-        labelloc="t" if pen.right else "b", labeljust="l",
-        label=labels.stacked(heading, legend) if pen.right else legend, tooltip=(describe(graph),),
-    )  # fmt: skip
+    look: Attributes = {
+        "class": "drawing", "rankdir": "LR" if pen.right else "BT", "newrank": True,
+        "compound": True, "splines": "spline", "nodesep": 0.42, "ranksep": 0.38, "pad": 0.25,
+        "bgcolor": pen.palette.canvas, "fontname": FONT, "fontcolor": pen.palette.title,
+        "fontsize": 12, "labelloc": "t" if pen.right else "b", "labeljust": "l",
+        "label": labels.stacked(heading, legend) if pen.right else legend,
+        "tooltip": (describe(graph),),
+    }  # fmt: skip
+    return dot.text(pen.sheet, graph.name, look)
+
+
+def draw_mermaid(
+    graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Direction = "up"
+) -> str:
+    """The drawing of a model as a Mermaid flowchart, which many pages show without a program.
+
+    It has the boxes, blocks and lines of `draw`; where they stand, Mermaid decides.
+    """
+    scene = _drawn(graph, palette(theme), depth, direction)
+    head = mermaid.Head(graph.title or graph.name, describe(graph), direction)
+    return mermaid.text(scene.pen.sheet, scene.pen.palette, head)
 
 
 def fitting_depth(graph: Graph, depth: int = 1) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from xml.etree import ElementTree as ET
 
-from .dot import Html, clean, escape
+from .dot import clean, escape
+from .sheet import Html
 from .theme import LEGEND, WIDTHS, LineKind, Palette
 
 PORT = "left"
@@ -89,6 +92,26 @@ def stacked(*labels: Html) -> Html:
 def plain(text: str) -> Html:
     """Text as it is."""
     return Html(escape(text))
+
+
+def lines_of(label: Html) -> list[str]:
+    """The words of a label, one text for each of its rows."""
+    rows = _rows(ET.fromstring(f"<L>{label}</L>"))  # noqa: S314 - made above, of escaped text
+    texts = (re.sub(r"\s+", " ", row.replace("\\\\", "\\")).strip() for row in rows)
+    return [text for text in texts if text]
+
+
+def _rows(element: ET.Element) -> list[str]:
+    """Texts one below the other; a table of one row stands on the line of what is around it."""
+    rows = [element.text or ""]
+    for child in element:
+        first, *more = _rows(child)
+        if child.tag == "TR" and rows != [""]:
+            rows.append("")
+        rows[-1] += f" {first}"
+        rows += more
+        rows[-1] += child.tail or ""
+    return rows
 
 
 def font(text: str, color: str, size: float) -> str:

@@ -10,11 +10,11 @@ from composer.graph.graph import Stack
 
 from . import labels, words
 from .columns import Column
-from .dot import Attributes, Html
 from .folds import Fold, folds_of
 from .layer import draw_layer
 from .pen import Box, entering
 from .scene import LayerPlace, Place, Reader, Scene, Spot, written_at
+from .sheet import Attributes, Html
 
 _SHORT = 8
 """Characters of a name that leave room for `layer` beside the line that comes out of a block."""
