@@ -226,7 +226,17 @@ def test_help_names_every_command(run):
     code, out, _ = run("--help")
 
     assert code == 0
-    for command in ("check", "build", "draw", "describe", "expand", "emit", "kinds", "schema"):
+    for command in (
+        "check",
+        "build",
+        "draw",
+        "watch",
+        "describe",
+        "expand",
+        "emit",
+        "kinds",
+        "schema",
+    ):
         assert command in out
 
 

@@ -22,6 +22,7 @@ from .draw import draw
 from .kinds import kinds
 from .reading import Color, exit_code
 from .texts import emit, expand, schema
+from .watch import watch
 
 OK, FINDINGS, USAGE, MISSING_TOOL, INTERNAL = 0, 1, 2, 3, 101
 
@@ -32,7 +33,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (check, build, draw, describe, expand, emit, kinds, schema):
+for command in (check, build, draw, watch, describe, expand, emit, kinds, schema):
     app.command()(command)
 
 
