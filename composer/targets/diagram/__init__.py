@@ -3,7 +3,7 @@
 from .describe import describe
 from .drawing import MOST, draw, draw_mermaid, fitting_depth
 from .pen import Direction
-from .rendering import DrawingError, render
+from .rendering import DrawingError, mark_of, render
 from .theme import Theme
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "draw",
     "draw_mermaid",
     "fitting_depth",
+    "mark_of",
     "render",
 ]
