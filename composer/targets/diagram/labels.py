@@ -48,11 +48,15 @@ def inside(palette: Palette, title: str, detail: str, letters: str) -> Html:
 
 
 def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill]) -> Html:
-    """The title of a block in its corner, in bold and with more below it, and the pills."""
+    """The title of a block in its corner, in bold and with more below it, and the pills.
+
+    The title may have several lines.
+    """
     title, *more = rows
-    head = f'<FONT POINT-SIZE="11.5">{_bold(title)}</FONT>{mark(palette, letters)}'
-    lines = [head, *(font(text, palette.secondary, 9.5) for text in more)]
-    cells = [head if not more else _table(lines, 0, align="RIGHT")]
+    heads = [f'<FONT POINT-SIZE="11.5">{_bold(line)}</FONT>' for line in title.split("\n")]
+    heads[-1] += mark(palette, letters)
+    lines = [*heads, *(font(text, palette.secondary, 9.5) for text in more)]
+    cells = [lines[0] if len(lines) == 1 else _table(lines, 0, align="RIGHT")]
     for text, shared in pills:
         cells.append(_pill(palette.shared if shared else palette.badge, palette.badge_text, text))
     return Html(_row(cells, 2))
