@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format docs bench golden clean
+.PHONY: help demo test lint format docs bench parity golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -44,11 +44,14 @@ docs: $(READY) $(DOCS_READY) ## build the site into docs/_build/html
 bench: $(READY) ## measure speed and memory
 	$(BIN)/python -m bench
 
+parity: $(READY) ## compare every family with transformers and write the table of the docs
+	$(BIN)/python -m tests.parity.table docs/reference/parity.md
+
 golden: $(READY) ## rewrite the golden files; review them with git diff
 	$(BIN)/python -m pytest -n 2 --update $(ARGS)
 
 clean: ## remove .venv and everything built
-	rm -rf .venv build dist docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv build dist docs/_build docs/_generated .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # One stamp for each list of extras that is installed. torch comes first and by itself, at its

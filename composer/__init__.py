@@ -1,19 +1,46 @@
 """A compiler from YAML specs of encoders, decoders and their connections to PyTorch."""
 
-from composer.compiler import build, convert, export_weights, graph, load, source
-from composer.components.component import Component, Label, Mask, Name, OptionError, Tensors
+from composer.compiler import (
+    audit_weights,
+    build,
+    convert,
+    export_weights,
+    graph,
+    load,
+    source,
+)
+from composer.components.component import (
+    Component,
+    Label,
+    Mask,
+    Name,
+    OptionError,
+    Role,
+    Tensors,
+)
+from composer.components.options import Natural, Number, Positive, PositiveNumber, Probability
 from composer.diagnostics import Problem, SpecError
 from composer.plugins import load_plugin
+from composer.shapes import Axes, Size
 
 __all__ = [
+    "Axes",
     "Component",
     "Label",
     "Mask",
     "Name",
+    "Natural",
+    "Number",
     "OptionError",
+    "Positive",
+    "PositiveNumber",
+    "Probability",
     "Problem",
+    "Role",
+    "Size",
     "SpecError",
     "Tensors",
+    "audit_weights",
     "build",
     "convert",
     "export_weights",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from composer.targets.source.emit import Mode
+    from composer.weights import Audit, Weights
 
 Source = str | Path | Mapping[str, Any]
 """A spec: the path of a file, its YAML text (a string of several lines), or plain data."""
@@ -78,13 +79,15 @@ def source(
 def build(
     spec: Source | ModelSpec | Graph, *, size: str | None = None, overrides: Iterable[str] = (),
     attention_weights: str | Iterable[str] = (), seed: int | None = None,
-    weights: str | Path | None = None,
+    weights: Weights | None = None,
 ) -> nn.Module:  # fmt: skip
     """The model of a spec, a plain `torch.nn.Module`.
 
     Its forward takes the spec's inputs by name and returns its outputs by name. With a `seed` its
     parameters are those that `torch.manual_seed(seed)` gives. With `weights`, the path of
-    safetensors under the spec's own names or those that one of its `weights` reads, they are these.
+    safetensors under the spec's own names or those that one of its `weights` reads, they are these;
+    a mapping from names of its `weights` to paths fills what these maps fill, and the rest starts
+    as without them.
 
     >>> model = build("specs/transformer.yaml", size="small", seed=0)  # doctest: +SKIP
     >>> model(source=source, target=target).logits  # doctest: +SKIP
@@ -105,8 +108,24 @@ def build(
 
     tensors = read_weights(spec, maps, weights)
     model = build_module(spec, seed=seed)
-    load_into(model, tensors)
+    load_into(model, tensors, new=[name for name in spec.state if name not in tensors])
     return model
+
+
+def audit_weights(
+    spec: Source | ModelSpec, weights: Weights, *, size: str | None = None,
+    overrides: Iterable[str] = (),
+) -> Audit:  # fmt: skip
+    """What `build` would load from `weights`, and what would start anew or be frozen.
+
+    >>> print(audit_weights("specs/patterns/pretrained.yaml", weights))  # doctest: +SKIP
+
+    No tensor is read. Raises SpecError, of which WeightError tells what does not fit.
+    """
+    from composer.weights import audit
+
+    made = spec if isinstance(spec, ModelSpec) else load(spec, size=size, overrides=overrides)
+    return audit(build_graph(made), made.weights, weights)
 
 
 def convert(

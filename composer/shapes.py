@@ -60,13 +60,25 @@ class Dim:
     def __floordiv__(self, other: int) -> Size:
         if all(count % other == 0 for _, count in self.terms):
             return _collect([(atoms, count // other) for atoms, count in self.terms])
+        inner, rest = self._quotient()
+        if inner is not None:  # one floor of both divisions
+            return (inner.numerator + rest * inner.denominator) // (inner.denominator * other)
         return Dim((((Quotient(self, other),), 1),))
+
+    def _quotient(self) -> tuple[Quotient | None, int]:
+        """Where it is one quotient and a number, these."""
+        quotients = [atoms[0] for atoms, count in self.terms if len(atoms) == count == 1]
+        numbers = [count for atoms, count in self.terms if not atoms]
+        one = quotients[0] if len(quotients) == 1 else None
+        whole = len(quotients) + len(numbers) == len(self.terms)
+        return (one if whole and isinstance(one, Quotient) else None), sum(numbers)
 
     def __mod__(self, other: int) -> Size:
         return self - (self // other) * other
 
     def __str__(self) -> str:
-        return " + ".join(_term_text(atoms, count) for atoms, count in self.terms)
+        text = " + ".join(_term_text(atoms, count) for atoms, count in self.terms)
+        return text.replace("+ -", "- ")
 
 
 def symbol(name: str) -> Dim:

@@ -17,10 +17,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from composer import Component, Label, Mask, OptionError, Tensors
+from composer import Axes, Component, Label, Mask, OptionError, Positive, Size, Tensors
 from composer.components.component import Role
-from composer.components.options import Positive
-from composer.shapes import Axes, Size
 
 
 class LinearAttentionComponent(Component):

@@ -187,6 +187,7 @@ def test_what_comes_from_stdin_cannot_extend_a_file():
         (["check", TINY, "--set", "decoder.num_layers"], "NAME.OPTION=VALUE"),
         (["check", TINY, "--set", "decoder.num_layers="], "there is no value"),
         (["check", TINY, "--set", "decodr.num_layers=1"], "nothing is called 'decodr'"),
+        (["check", TINY, "--set", "outputs.extra.from=decoder"], "nothing under outputs is called"),
         (["check", TINY, "--plugin", "no/such.py"], "cannot read plugin 'no/such.py'"),
         (["check", TINY, "--format", "xml"], "xml"),
         (["check"], "Missing argument"),

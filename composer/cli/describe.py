@@ -73,11 +73,14 @@ def summary_table(summary: Summary, width: int) -> RenderableType:
 
 
 def totals(summary: Summary) -> str:
-    """The number of parameters and what they take, in one line."""
+    """The number of parameters and what they take; a second line where some are frozen."""
     from composer.targets.summary import BYTES
 
     sizes = ", ".join(f"{readable(summary.bytes(name))} in {name}" for name in BYTES)
-    return f"{summary.parameters:,} parameters: {sizes}"
+    total = f"{summary.parameters:,} parameters: {sizes}"
+    if not summary.frozen:
+        return total
+    return f"{total}\n{summary.parameters - summary.frozen:,} trainable, {summary.frozen:,} frozen"
 
 
 def readable(count: int) -> str:
@@ -104,6 +107,8 @@ def _kind(row: Row) -> str:
         kind = f"{kind}: {row.label}" if row.label else kind
     if 0 < row.sets < len(row.layers):
         kind += f", {row.sets} set{'' if row.sets == 1 else 's'}"
+    if row.frozen:
+        kind += ", frozen" if row.frozen == row.parameters else ", partly frozen"
     return kind
 
 

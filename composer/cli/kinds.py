@@ -110,7 +110,8 @@ def _default(value: object) -> str:
 def _type(body: dict[str, Any], extra: object) -> str:
     """The values that an option may have, in words."""
     if isinstance(extra, dict) and "slot" in extra:
-        return " | ".join(kinds_for(str(extra["slot"])))
+        kinds = " | ".join(kinds_for(str(extra["slot"])))
+        return f"list of {kinds}" if extra.get("many") else kinds
     return " or ".join(dict.fromkeys(_words(body)))
 
 

@@ -190,6 +190,8 @@ class Attention(_Heads):
             "causal": True,
         },
         {"num_heads": 2, "window": 2, "dropout": 0.1},
+        {"num_heads": 4, "position": "relative_bias", "qk_scale": 1.0},
+        {"num_heads": 4, "position": {"kind": "relative_bias", "num_buckets": 6}, "causal": True},
     )
 
     causal: bool | None = Field(
@@ -214,6 +216,12 @@ class Attention(_Heads):
     def tensors(self, axes: Axes) -> Tensors:
         return self._projections(axes, axes.d_model)
 
+    def parts(self, axes: Axes) -> dict[str, Placed]:
+        held = super().parts(axes)
+        if self.position is not None and getattr(self.position, "per_layer", False):
+            held["position"] = self._positions(axes)
+        return held
+
     def arguments(self, axes: Axes) -> dict[str, Any]:
         given = {**self._arguments(axes), "causal": self.causal}
         if isinstance(self.position, Rope):
@@ -225,12 +233,16 @@ class Attention(_Heads):
         return {"mask": Mask(causal=bool(self.causal), window=self.window)}
 
     def tables(self, axes: Axes) -> dict[str, Placed]:
-        if self.position is None:
+        if self.position is None or getattr(self.position, "per_layer", False):
             return {}
+        table = self._positions(axes)
+        return {next(iter(table.outputs)): table}
+
+    def _positions(self, axes: Axes) -> Placed:
+        assert self.position is not None
         shape = (axes.batch, axes.time, axes.d_model)
         given = {"head_dim": axes.head_dim, "num_heads": axes.num_heads, "causal": self.causal}
-        table = place(self.position, {"x": shape}, **given)
-        return {next(iter(table.outputs)): table}
+        return place(self.position, {"x": shape}, **given)
 
     def flops(self, axes: Axes) -> Size:
         return self._flops(axes, axes.time, axes.d_model)

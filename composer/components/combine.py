@@ -119,6 +119,11 @@ class Concat(Combine):
             return None
         return f"torch.cat([{', '.join(inputs['xs'])}], dim={self._dim(axes)})"
 
+    def mask_after(self, masks: list[str], inputs: list[str]) -> tuple[str, list[str]] | None:
+        if self.axis == "width":
+            return None
+        return "concat_masks", [f"[{', '.join(masks)}]", f"[{', '.join(inputs)}]"]
+
     def flops(self, axes: Axes) -> Size:
         return 0 if self.d_model is None else 2 * axes.rows * axes.width * axes.d_model
 

@@ -26,9 +26,12 @@ SLOTS = {
     "embed": "as the `embed` of a stack",
     "position": "as the `position` of an embedding",
     "attention_position": "as the `position` of an attention",
+    "disentangled_position": "as the `position` of a disentangled attention",
     "rope_scaling": "as the `scaling` of rotary positions",
     "norm": "as a `norm`",
     "qk_norm": "as the `qk_norm` of an attention",
+    "conv_norm": "as the `norm` of a convolution",
+    "convolution": "among the `layers` of a conv_stem",
     "layer": "as a branch of a layer",
     "cross_attention": "as a `cross_attention`",
     "feed_forward": "as a `feed_forward`",
@@ -53,6 +56,10 @@ class OptionError(Exception):
     def __init__(self, option: str, message: str, fix: str | None = None) -> None:
         super().__init__(message)
         self.option, self.message, self.fix = option, message, fix
+
+    def inside(self, option: str) -> OptionError:
+        """The same, told of the component that has this one in an option."""
+        return OptionError(f"{option}.{self.option}", self.message, self.fix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,8 +171,15 @@ class Component(BaseModel):
         """Shapes of the parameters by name, those of `parts` not included."""
         return {}
 
+    def buffers(self, axes: Axes) -> Tensors:
+        """Shapes of the persistent tensors that no gradient changes, those of `parts` not included.
+
+        They are in the state dict and in weight maps, and in no parameter count.
+        """
+        return {}
+
     def parts(self, axes: Axes) -> dict[str, Placed]:
-        """Components inside this one, by the attribute that holds them."""
+        """Components inside this one, by the attribute that holds them, a list's by number."""
         return {}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
@@ -180,8 +194,19 @@ class Component(BaseModel):
         """Masks that `forward` takes, by the argument's name."""
         return {}
 
+    def mask_after(self, masks: list[str], inputs: list[str]) -> tuple[str, list[str]] | None:
+        """Where a result has other steps: the function that makes its padding mask, its arguments.
+
+        `masks` are the names of those of the `inputs`, or None. Where padding cannot be followed,
+        there is no such function.
+        """
+        return None
+
     def tables(self, axes: Axes) -> dict[str, Placed]:
-        """Components that a stack computes once and hands to `forward`, e.g. rotary angles."""
+        """Components that a stack computes once and hands to `forward`, e.g. rotary angles.
+
+        One that holds parameters is trained by all layers that it is handed to.
+        """
         return {}
 
     def flops(self, axes: Axes) -> Size:
@@ -238,6 +263,13 @@ class Placed:
         return self.component.parts(self.axes)
 
     @cached_property
+    def construction(self) -> tuple[object, ...]:
+        """What its torch half is made of; equal ones compute the same."""
+        given = tuple(self.component.arguments(self.axes).items())
+        parts = tuple((name, part.construction) for name, part in self.parts.items())
+        return (self.component.half, given, parts)
+
+    @cached_property
     def tensors(self) -> Tensors:
         """Every parameter, with the names of the parts before theirs."""
         own = self.component.tensors(self.axes)
@@ -247,6 +279,22 @@ class Placed:
             for tensor, shape in part.tensors.items()
         }
         return {**own, **inner}
+
+    @cached_property
+    def buffers(self) -> Tensors:
+        """Every buffer, with the names of the parts before theirs."""
+        own = self.component.buffers(self.axes)
+        inner = {
+            f"{name}.{tensor}": shape
+            for name, part in self.parts.items()
+            for tensor, shape in part.buffers.items()
+        }
+        return {**own, **inner}
+
+    @property
+    def state(self) -> Tensors:
+        """Parameters and buffers: what a state dict holds."""
+        return {**self.tensors, **self.buffers}
 
     @property
     def parameters(self) -> int:

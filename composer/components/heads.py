@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Mask, Placed, Role, Tensors, place
+from .component import Component, Label, Mask, Name, Placed, Role, Tensors, place
+from .feed_forward import ACTIVATIONS, Activation
 from .modules import Pool
+from .norms import LayerNorm
 from .options import Positive, PositiveNumber
 
 
@@ -54,6 +57,73 @@ class Lm(Component):
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.vocab_size:,}".replace(",", " "))
+
+
+class MaskedLm(Component):
+    """Scores of each token at each step, by a map of its own before the vocabulary's.
+
+    The head of masked language models (Devlin et al., 2019, arXiv:1810.04805): a linear map, an
+    activation, a norm, and the scores, whose matrix is most often that of the words.
+    """
+
+    kind: Literal["masked_lm"] = "masked_lm"
+    role: ClassVar[Role] = "projection"
+    slots: ClassVar[tuple[str, ...]] = ("head", "module")
+    signature: ClassVar[str] = "x[batch time d_model] -> [batch time vocab_size]"
+    module: ClassVar[str] = "MaskedLmHead"
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"vocab_size": 50},
+        {"vocab_size": 50, "width": 16, "norm": {"kind": "layernorm", "eps": 1e-12}},
+        {"vocab_size": 50, "activation": "relu", "dense_bias": False, "bias": False},
+    )
+
+    vocab_size: Positive | None = Field(
+        default=None, description="Number of tokens. Default: that of the stack's input."
+    )
+    width: Positive | None = Field(
+        default=None, description="Width before the scores, that of the words. Default: d_model."
+    )
+    activation: Activation = Field(default="gelu", description="After the first linear map.")
+    norm: Component | None = Field(
+        default=None,
+        description="The norm after the activation. Default: layernorm.",
+        json_schema_extra={"slot": "norm"},
+    )
+    dense_bias: bool = Field(default=True, description="Whether the first linear map has a bias.")
+    bias: bool = Field(default=True, description="Whether a learned offset is added to the scores.")
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        made = super().complete(place)
+        width = place["d_model"] if made.width is None else made.width
+        return made.model_copy(update={"width": width, "norm": made.norm or LayerNorm()})
+
+    def tensors(self, axes: Axes) -> Tensors:
+        tensors: Tensors = {"dense.weight": (axes.width, axes.d_model)}
+        if self.dense_bias:
+            tensors["dense.bias"] = (axes.width,)
+        tensors["head.weight"] = (axes.vocab_size, axes.width)
+        return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias else tensors
+
+    def parts(self, axes: Axes) -> dict[str, Placed]:
+        assert self.norm is not None, "complete() sees to it"
+        return {"norm": place(self.norm, {"x": (axes.batch, axes.time, axes.width)})}
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return {
+            "d_model": axes.d_model,
+            "vocab_size": axes.vocab_size,
+            "width": axes.width,
+            "activation": Name(ACTIVATIONS[self.activation]),
+            "dense_bias": self.dense_bias,
+            "bias": self.bias,
+        }
+
+    def flops(self, axes: Axes) -> Size:
+        return 2 * axes.batch * axes.time * axes.width * (axes.d_model + axes.vocab_size)
+
+    def label(self, axes: Axes) -> Label:
+        sizes = f"{axes.d_model} → {axes.width} → {axes.vocab_size:,}"
+        return Label("Linear, Norm, Linear", sizes.replace(",", " "))
 
 
 class Linear(Component):

@@ -10,12 +10,13 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import Component, Inputs, Label, Mask, OptionError, Role, Tensors
+from .component import Component, Inputs, Label, Mask, Name, OptionError, Role, Tensors
+from .feed_forward import ACTIVATIONS, TITLES, Activation
 from .options import Positive
 
 
 class Project(Component):
-    """A linear map of the last axis."""
+    """A linear map of the last axis, with an activation after it if asked."""
 
     kind: Literal["project"] = "project"
     role: ClassVar[Role] = "projection"
@@ -24,10 +25,19 @@ class Project(Component):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"d_model": 16},
         {"d_model": 8, "bias": False},
+        {"d_model": 16, "activation": "tanh"},
     )
 
     d_model: Positive = Field(description="Width after the map.")
     bias: bool = Field(default=True, description="Whether a learned offset is added.")
+    activation: Activation | None = Field(
+        default=None, description="After the map, e.g. tanh in BERT's pooler. Default: none."
+    )
+
+    @property
+    def half(self) -> str:
+        """Torch's own class, but where an activation follows."""
+        return "nn.Linear" if self.activation is None else "ActivatedLinear"
 
     def infer(
         self, inputs: Inputs, place: Mapping[str, Any]
@@ -41,17 +51,24 @@ class Project(Component):
         return self, axes, {"": (*shape[:-1], self.d_model)}
 
     def tensors(self, axes: Axes) -> Tensors:
-        tensors: Tensors = {"weight": (axes.d_model, axes.width)}
-        return {**tensors, "bias": (axes.d_model,)} if self.bias else tensors
+        inside = "" if self.activation is None else "linear."
+        tensors: Tensors = {f"{inside}weight": (axes.d_model, axes.width)}
+        return {**tensors, f"{inside}bias": (axes.d_model,)} if self.bias else tensors
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
-        return {"in_features": axes.width, "out_features": axes.d_model, "bias": self.bias}
+        given = {"in_features": axes.width, "out_features": axes.d_model, "bias": self.bias}
+        if self.activation is None:
+            return given
+        return {**given, "activation": Name(ACTIVATIONS[self.activation])}
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.rows * axes.width * axes.d_model
 
     def label(self, axes: Axes) -> Label:
-        return Label("Linear", f"{axes.width} → {axes.d_model}")
+        title = TITLES.get(str(self.activation), self.activation)
+        return Label(
+            "Linear" if title is None else f"Linear, {title}", f"{axes.width} → {axes.d_model}"
+        )
 
 
 class Pool(Component):

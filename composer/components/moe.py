@@ -125,14 +125,15 @@ class Moe(Component):
         if self.bias:
             tensors |= {f"{n}_bias": (count, inner) for n in ("gate", "up")}
             tensors["down_bias"] = (count, width)
-        if self.correction_bias:
-            tensors["correction_bias"] = (count,)
         tensors["router.weight"] = (count, width)
         if self.router_bias:
             tensors["router.bias"] = (count,)
         if self.shared_gate:
             tensors["shared_gate.weight"] = (1, width)
         return tensors
+
+    def buffers(self, axes: Axes) -> Tensors:
+        return {"correction_bias": (axes.num_experts,)} if self.correction_bias else {}
 
     def parts(self, axes: Axes) -> dict[str, Placed]:
         if self.shared_d_ff is None:

@@ -18,7 +18,7 @@ class LayerNorm(Component):
 
     kind: Literal["layernorm"] = "layernorm"
     role: ClassVar[Role] = "norm"
-    slots: ClassVar[tuple[str, ...]] = ("norm", "qk_norm", "module")
+    slots: ClassVar[tuple[str, ...]] = ("norm", "qk_norm", "conv_norm", "module")
     module: ClassVar[str] = "nn.LayerNorm"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {},

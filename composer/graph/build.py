@@ -1,14 +1,18 @@
-"""From spec to graph: resolve, infer, share, in this order; each stage reports all it finds."""
+"""From spec to graph: resolve, infer, share, freeze, in this order; each stage reports all it finds."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from composer.components.component import place
 from composer.diagnostics import Problems
 from composer.language.spec import ModelSpec
 
+from .freezing import freeze
 from .graph import Graph
 from .infer import infer
 from .resolve import resolve
+from .selecting import check_weights
 from .sharing import share
 
 
@@ -25,7 +29,7 @@ def build_graph(spec: ModelSpec) -> Graph:
     problems.raise_if_any()
     shared = share(spec, placing.parts, problems)
     problems.raise_if_any()
-    return Graph(
+    made = Graph(
         spec.name,
         spec.title,
         spec.description,
@@ -37,3 +41,7 @@ def build_graph(spec: ModelSpec) -> Graph:
         place(spec.initialization.component, {}),
         spec.tree.span.file,
     )
+    frozen = freeze(spec, made, problems)
+    check_weights(spec, made, problems)
+    problems.raise_if_any()
+    return replace(made, frozen=frozen)

@@ -74,7 +74,9 @@ class Crosses(Branches):
         bodies = []
         names = self.arguments(index)
         for argument, source, value in zip(names, unit.sources, values, strict=False):
-            name = f"cross_attention_{source}" if several else "cross_attention"
+            again = any(source in u.sources and number in u.layers for u in self.crosses[:index])
+            of = argument if again else source
+            name = f"cross_attention_{of}" if several else "cross_attention"
             bodies.append(self._cross_body(name, argument, value, layer.cross_attention, unit))
         made = [body for body in bodies if body is not None]
         if len(made) < len(bodies):

@@ -12,6 +12,8 @@ from composer.components.component import Component, Placed
 from composer.diagnostics import Span
 from composer.shapes import Shape
 
+from .tables import tables_of
+
 Placement = Literal["pre", "post", "sandwich", "branch"]
 
 
@@ -193,10 +195,23 @@ class Stack:
         """The different kinds of its layers, in order of appearance."""
         return tuple({id(layer.kind): layer.kind for layer in self.layers}.values())
 
+    @cached_property
+    def tables(self) -> tuple[Node, ...]:
+        """What it computes once for its layers, such as rotary angles; equal ones are one."""
+        return tuple(Node(name, table, self.span) for name, table in tables_of(self.kinds).items())
+
+    def table_name(self, table: Placed) -> str:
+        """The name of the table that a layer is handed."""
+        return next(
+            node.name for node in self.tables if node.placed.construction == table.construction
+        )
+
     def nodes(self) -> Iterator[tuple[str, Node]]:
         """Every component with its path below the stack; layers that share are named once."""
         if self.embed is not None:
             yield self.embed.name, self.embed
+        for table in self.tables:
+            yield table.name, table
         for memory in self.memories:
             for node in (memory.mix, *memory.projects):
                 if node is not None:
@@ -230,6 +245,15 @@ class Module:
     merges: bool = False
     returns_weights: bool = False
 
+    @cached_property
+    def tables(self) -> dict[str, Node]:
+        """What is computed for it, by the argument that takes it."""
+        placed = self.node.placed
+        return {
+            argument: Node(f"{self.name}_{argument}", table, self.node.span)
+            for argument, table in placed.component.tables(placed.axes).items()
+        }
+
 
 @dataclass(frozen=True)
 class Output:
@@ -259,7 +283,8 @@ class Graph:
     """A model.
 
     `parts` are in an order in which each comes after what it reads; stacks in lockstep stand next
-    to each other. `aliases` maps each further name of a shared tensor to the first.
+    to each other. `aliases` maps each further name of a shared tensor to the first. `frozen` are
+    the first names of the parameters that training leaves as they are.
     """
 
     name: str
@@ -272,6 +297,7 @@ class Graph:
     aliases: Mapping[str, str]
     initialization: Placed
     file: str
+    frozen: frozenset[str] = frozenset()
 
     def of(self, kind: type[Part]) -> list[Part]:
         """The parts of one type, in order."""
@@ -305,6 +331,8 @@ class Graph:
                     yield f"{part.name}.{path}", node
             elif isinstance(part, Module):
                 yield part.name, part.node
+                for table in part.tables.values():
+                    yield table.name, table
             elif isinstance(part, Output) and part.head is not None:
                 yield part.name, part.head
 
@@ -317,6 +345,21 @@ class Graph:
             for tensor, shape in node.placed.tensors.items()
             if (name := f"{path}.{tensor}") not in self.aliases
         }
+
+    @cached_property
+    def buffers(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every buffer by its first name; each shared one once."""
+        return {
+            name: shape
+            for path, node in self.nodes()
+            for tensor, shape in node.placed.buffers.items()
+            if (name := f"{path}.{tensor}") not in self.aliases
+        }
+
+    @property
+    def state(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of what is saved and loaded: parameters, then buffers."""
+        return {**self.tensors, **self.buffers}
 
     @property
     def parameters(self) -> int:

@@ -7,6 +7,7 @@ from typing import Literal
 
 from composer.components.component import Component
 from composer.components.embedding import TokenEmbedding
+from composer.components.inputs import Tokens
 from composer.diagnostics import Problems
 from composer.language.document import value_span
 from composer.language.spec import (
@@ -84,7 +85,7 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
         port: tuple(v.shape for v in found) if many and port == "xs" else found[0].shape
         for port, found in known.items()
     }
-    node = placing.put(name, written, inputs, name, span, sources)
+    node = placing.put(name, written, inputs, name, span, sources, **_vocabulary(sources, placing))
     if node is None:
         return None
     shape = node.placed.shape
@@ -94,6 +95,15 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
         placing.values[State(name, item=item)] = Value(item_shape, None, see_all(sees))
     weights = any(item for _, item in placing.wires.weights.get(name, []))
     return Module(name, node, sources, Value(shape, mask, sees), merges, weights)
+
+
+def _vocabulary(sources: Mapping[str, tuple[State, ...]], placing: Placing) -> dict[str, int]:
+    """The `vocab_size` of the tokens that a module reads, if it reads an input of tokens."""
+    for state in sources.get("tokens", ()):
+        part = placing.parts.get(state.part)
+        if isinstance(part, Input) and isinstance(part.node.component, Tokens):
+            return {"vocab_size": part.node.component.vocab_size}
+    return {}
 
 
 def _mask_after(
@@ -109,7 +119,7 @@ def _mask_after(
     masked = [value for value in main if value.mask is not None]
     if not masked or component.ends_mask or (isinstance(spec, ModuleSpec) and spec.mask == "drop"):
         return None
-    if getattr(component, "axis", None) == "time":
+    if component.mask_after([str(value.mask) for value in main], [""] * len(main)) is not None:
         return f"{name}_mask"
     masks = {value.mask for value in masked}
     if len(masks) == 1 and len(shape) > 1 and shape[:2] == masked[0].shape[:2]:
@@ -230,6 +240,8 @@ def _vocab_size(state: State, placing: Placing) -> int | None:
             if embed is not None and isinstance(embed.component, TokenEmbedding):
                 return embed.component.vocab_size
             part = placing.parts.get(part.source.part)
+        elif isinstance(part, Module) and isinstance(part.node.component, TokenEmbedding):
+            return part.node.component.vocab_size
         elif isinstance(part, Module):
             part = placing.parts.get(next(iter(part.reads.values()))[0].part)
         else:

@@ -64,7 +64,8 @@ class Placing:
 
     def _option(self, error: OptionError, written: Written, owner: str) -> None:
         """An option that cannot hold; if it stands in `defaults`, once for all stacks."""
-        path = tuple(error.option.split("."))
+        words = error.option.split(".")
+        path = tuple(int(word) if word.isdigit() else word for word in words)
         span = value_span(written.tree, path)
         whose = "" if span in self._shared else f"'{owner}': "
         self.problems.add("C115", whose + error.message, span, fix=error.fix)

@@ -14,7 +14,7 @@ from composer.language.wants import listed
 from composer.shapes import show
 
 from .graph import Part, Share, Stack
-from .tensors import TensorNames
+from .tensors import TensorNames, set_owner
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def _aliases(links: list[tuple[str, str]], parts: Mapping[str, Part]) -> dict[st
     owner: dict[str, str] = {}
 
     def find(name: str) -> str:
-        name = _set_owner(name, parts)
+        name = set_owner(name, parts)
         while name in owner:
             name = owner[name]
         return name
@@ -253,15 +253,5 @@ def _aliases(links: list[tuple[str, str]], parts: Mapping[str, Part]) -> dict[st
         a, b = find(first), find(other)
         if a != b:
             owner[b] = a
-    names = dict.fromkeys(_set_owner(other, parts) for _, other in links)
+    names = dict.fromkeys(set_owner(other, parts) for _, other in links)
     return {name: find(name) for name in names if find(name) != name}
-
-
-def _set_owner(name: str, parts: Mapping[str, Part]) -> str:
-    """A tensor's name in the first layer of its set."""
-    match = re.match(r"(\w+)\.layers\.(\d+)\.", name)
-    stack = parts.get(match[1]) if match else None
-    if match is None or not isinstance(stack, Stack):
-        return name
-    first = stack.layer_sets[int(match[2])]
-    return f"{match[1]}.layers.{first}.{name[match.end() :]}"

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from .graph import Module, Output, Part, Stack
+from .graph import Graph, Module, Output, Part, Stack
+
+
+def first_names(graph: Graph) -> dict[str, str]:
+    """The first name of every tensor, buffers too, by each of its names."""
+    return {
+        name: graph.aliases.get(own, own)
+        for part in graph.parts.values()
+        for name, _ in _tensors(part)
+        for own in [set_owner(name, graph.parts)]
+    }
+
+
+def set_owner(name: str, parts: Mapping[str, Part]) -> str:
+    """A tensor's name in the first layer of its set."""
+    match = re.match(r"(\w+)\.layers\.(\d+)\.", name)
+    stack = parts.get(match[1]) if match else None
+    if match is None or not isinstance(stack, Stack) or int(match[2]) >= len(stack.layers):
+        return name
+    first = stack.layer_sets[int(match[2])]
+    return f"{match[1]}.layers.{first}.{name[match.end() :]}"
 
 
 class TensorNames:
@@ -39,11 +60,11 @@ def _tensors(part: Part) -> Iterator[tuple[str, tuple[int, ...]]]:
         whole = replace(part, layer_sets=tuple(range(len(part.layers))))
         nodes = [(f"{part.name}.{path}", node) for path, node in whole.nodes()]
     elif isinstance(part, Module):
-        nodes = [(part.name, part.node)]
+        nodes = [(node.name, node) for node in (part.node, *part.tables.values())]
     elif isinstance(part, Output) and part.head is not None:
         nodes = [(part.name, part.head)]
     else:
         nodes = []
     for path, node in nodes:
-        for name, shape in node.placed.tensors.items():
+        for name, shape in node.placed.state.items():
             yield f"{path}.{name}", shape

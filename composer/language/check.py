@@ -13,6 +13,7 @@ from .defaults import with_defaults
 from .dims import check_dims_used, dims_in
 from .document import Mapping, Scalar, Sequence, Tree, get, plain, value_span
 from .fields import ModelFields, ModuleFields, OutputFields
+from .freeze import freeze_in
 from .names import name_problem, names_a_constant, other_name
 from .slots import Checking, component_in, is_none, kind_of, only, without
 from .spec import (
@@ -68,6 +69,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     start = get(tree, ("initialization",)) or Scalar("normal", tree.span)
     initialization = component_in("initialization", start, context)
     weights = weights_in(tree, problems)
+    freeze = freeze_in(tree, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -87,6 +89,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         tree,
         size,
         weights=weights,
+        freeze=freeze,
     )
 
 

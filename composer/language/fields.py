@@ -46,6 +46,11 @@ class ModelFields(Fields):
     extends: Text | None = Field(default=None, description="A spec that this one is merged over.")
     sizes: Any = Field(default=None, description="Named variants, chosen with --size.")
     weights: Any = Field(default=None, description="Maps of weights, by whose names they read.")
+    freeze: Any = Field(
+        default=None,
+        description="Paths of parameters that training leaves as they are; a list, or "
+        "{parts: LIST, except: LIST}.",
+    )
 
 
 class StackFields(Fields):
@@ -71,9 +76,18 @@ class StackFields(Fields):
     )
     layer: Any = Field(default=None, description="The branches of a layer, in order.")
     layer_types: list[Text] | None = Field(
-        default=None, description="Types of the layers, cycled over the depth."
+        default=None,
+        description="Types of the layers, cycled over the depth; with `{first: [...], then: [...]}`, "
+        "some before those that are cycled.",
     )
     types: Any = Field(default=None, description="What each type changes.")
+
+
+class LayerTypesFields(Fields):
+    """Types of layers that do not only take turns."""
+
+    first: list[Text] = Field(description="Types of the first layers, one each.", min_length=1)
+    then: list[Text] = Field(description="Types of the others, cycled.", min_length=1)
 
 
 class TypeFields(Fields):

@@ -14,6 +14,7 @@ from composer.components.component import KINDS, kinds_for
 
 from .fields import (
     CrossFields,
+    LayerTypesFields,
     ModelFields,
     OutputFields,
     ParallelBranchFields,
@@ -112,6 +113,8 @@ def _stack(fields: type[BaseModel], slots: Slots) -> Schema:
             made[key] = {"type": "array", "minItems": 1, "items": ref("branch")}
         elif key == "types":
             made[key] = _named({"anyOf": [{"type": "null"}, ref("layer_type")]})
+        elif key == "layer_types":
+            made[key] = {"anyOf": [known[key], _fields(LayerTypesFields, slots)]}
         elif key in SLOT_OF:
             made[key] = slots.component(SLOT_OF[key], partial=True, empty=True)
         else:

@@ -131,7 +131,9 @@ class Slots:
             if name == "kind":
                 made[key] = {"const": field.default, "description": first_line(cls)}
             elif isinstance(extra, dict) and "slot" in extra:
-                made[key] = described(self.component(str(extra["slot"]), empty=True), text)
+                many = bool(extra.get("many"))
+                one = self.component(str(extra["slot"]), partial=many, empty=not many)
+                made[key] = described({"type": "array", "items": one} if many else one, text)
             else:
                 made[key] = described(made[key], text)
         return made

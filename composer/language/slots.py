@@ -17,7 +17,7 @@ from composer.components.component import (
 from composer.components.options import ExpressionError, calculate
 from composer.diagnostics import Problems
 
-from .document import Mapping, Scalar, Tree, get, plain
+from .document import Mapping, Scalar, Sequence, Tree, get, plain
 from .spec import Written
 from .validate import describe, guess, validate
 from .wants import either, expression_fix
@@ -74,7 +74,8 @@ def component_in(
     body = tree if isinstance(tree, Mapping) else Mapping({}, tree.span)
     before = len(check.problems)
     what = where or f"'{cls.model_fields['kind'].default}'"
-    inner = {**_inner(cls, body, check), **_sizes(cls, body, what, check)}
+    parts = _inner(cls, body, check)
+    inner = {**parts, **_sizes(cls, body, what, check)}
     right = len(check.problems) == before
     kind = cls.model_fields["kind"].default
     made = validate(
@@ -84,6 +85,7 @@ def component_in(
         where=what,
         dims=check.dims,
         given={"kind": kind, **inner},
+        told=() if right else parts,
     )
     return Written(made, body) if made is not None and right else None
 
@@ -147,9 +149,30 @@ def _inner(cls: type[Component], body: Mapping, check: Checking) -> dict[str, An
         if default is not None and isinstance(tree, Scalar) and tree.value is True:
             tree = Mapping({}, tree.span)
         kind = None if default is None else str(default)
+        if extra.get("many"):
+            made[name] = _several(name, str(extra["slot"]), tree, check, kind)
+            continue
         inner = component_in(str(extra["slot"]), tree, check, default=kind)
         made[name] = None if inner is None else inner.component
     return made
+
+
+def _several(
+    option: str, slot: str, tree: Tree, check: Checking, default: str | None
+) -> list[Component] | None:
+    """The components of a list, or None with the reasons as problems."""
+    if not isinstance(tree, Sequence) or not tree.items:
+        found = "an empty one" if isinstance(tree, Sequence) else describe(tree)
+        check.problems.add(
+            "C105",
+            f"{option} wants a list of components, not {found}",
+            tree.span,
+            fix=f"{option}: [...]",
+        )
+        return None
+    made = [component_in(slot, item, check, default=default) for item in tree.items]
+    right = [one.component for one in made if one is not None]
+    return right if len(right) == len(made) else None
 
 
 def _sizes(cls: type[Component], body: Mapping, where: str, check: Checking) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from composer.components.component import Component
 from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
+from .freeze import FreezeSpec
 from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
@@ -186,6 +187,7 @@ class ModelSpec:
     size: str | None = None
     places: Mapping[str, Span] = field(default_factory=dict)
     weights: Mapping[str, WeightMap] = field(default_factory=dict)
+    freeze: FreezeSpec | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

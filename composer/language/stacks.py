@@ -9,20 +9,28 @@ from typing import Literal
 from composer.diagnostics import Span
 
 from .defaults import own
-from .document import Mapping, Scalar, Tree, get, key_span, merge, value_span
+from .document import Mapping, Scalar, Tree, get, key_span, merge
 from .fields import StackFields, TypeFields
+from .layer_types import layer_types, without_order
 from .layers import layer_in, listed, norm_in
 from .names import name_problem, other_name
 from .slots import Checking, component_in, is_none
 from .spec import LayerSpec, Placement, StackSpec, Written
-from .validate import describe, guess, validate
+from .validate import describe, validate
 
 
 def stack_in(
     name: str, role: Literal["encoder", "decoder"], tree: Tree, span: Span, check: Checking
 ) -> StackSpec | None:
     """The stack called `name`, or None with what is wrong added to the problems."""
-    fields = validate(StackFields, tree, check.problems, where=f"{role} '{name}'", dims=check.dims)
+    fields = validate(
+        StackFields,
+        tree,
+        check.problems,
+        where=f"{role} '{name}'",
+        dims=check.dims,
+        given=without_order(tree),
+    )
     if not isinstance(tree, Mapping):
         return None
     norm, placement = norm_in(tree, check)
@@ -37,7 +45,7 @@ def stack_in(
         )
     if fields is None:
         return None
-    order = _layer_types(fields, types, tree, check)
+    order = layer_types(fields, types, tree, check)
     if any(layer is None for layer in types.values()):
         return None
     return StackSpec(
@@ -131,69 +139,6 @@ def _over(tree: Mapping, change: Mapping) -> Mapping:
     merged = merge(tree, change)
     assert isinstance(merged, Mapping)
     return Mapping(merged.entries, tree.span)
-
-
-def _layer_types(
-    fields: StackFields, types: dict[str, LayerSpec | None], tree: Mapping, check: Checking
-) -> tuple[str, ...]:
-    """The types of the layers in order, to be cycled over the depth."""
-    order = fields.layer_types
-    if order is None:
-        if types and "" not in types:
-            check.problems.add(
-                "C116",
-                "types without layer_types: no layer would use them",
-                key_span(tree, ("types",)),
-                fix=f"layer_types: [{', '.join(types)}]",
-            )
-        return tuple(types)
-    span = value_span(tree, ("layer_types",))
-    if not order:
-        check.problems.add(
-            "C116", "layer_types is empty", span, fix=f"layer_types: [{', '.join(types)}]"
-        )
-    elif "" in types:
-        check.problems.add(
-            "C116",
-            "layer_types without types: nothing says what they are",
-            span,
-            fix=f"types: {{{', '.join(f'{name}: {{}}' for name in dict.fromkeys(order))}}}",
-        )
-    elif types:
-        _check_types(order, fields.num_layers, types, tree, check)
-    return tuple(order)
-
-
-def _check_types(
-    order: list[str],
-    num_layers: int,
-    types: dict[str, LayerSpec | None],
-    tree: Mapping,
-    check: Checking,
-) -> None:
-    """Every type that is named exists, and every type that exists is used."""
-    used = set(order[:num_layers])
-    for index, name in enumerate(order):
-        if name not in types:
-            hint = guess(name, [known for known in types if known not in order])
-            used |= {hint.split("'")[1]} if hint else set()
-            check.problems.add(
-                "C116",
-                f"layer type '{name}' is not one of types",
-                value_span(tree, ("layer_types", index)),
-                fix=hint or f"types: {{{name}: {{}}}}",
-            )
-    for name in (name for name in types if name not in used):
-        beyond = name in order
-        why = f"the stack has {num_layers} layers" if beyond else "layer_types does not name it"
-        check.problems.add(
-            "C116",
-            f"layer type '{name}' is used by no layer: {why}",
-            key_span(tree, ("types", name)),
-            fix="remove it, or name it earlier"
-            if beyond
-            else f"remove it, or add {name} to layer_types",
-        )
 
 
 def split_layers(text: str) -> int | None:

@@ -28,11 +28,12 @@ def validate(
     dims: AnyMapping[str, float],
     given: AnyMapping[str, Any] | None = None,
     partial: bool = False,
+    told: Iterable[str] = (),
 ) -> M | None:
     """`tree` as a `model`, or None with what is wrong added to `problems`.
 
-    `where` names the place in words; `given` holds values of keys that are checked elsewhere; with
-    `partial`, keys may be missing.
+    `where` names the place in words; `given` holds values of keys that are checked elsewhere, of
+    which the mistakes in `told` are problems already; with `partial`, keys may be missing.
     """
     if not isinstance(tree, Mapping):
         problems.add(
@@ -47,7 +48,7 @@ def validate(
     try:
         return model.model_validate({**data, **given}, context={"dims": dims})
     except ValidationError as error:
-        for problem in _Reading(error, model, tree, where, dims).problems(partial=partial):
+        for problem in _Reading(error, model, tree, where, dims, told).problems(partial=partial):
             problems.add(problem.code, problem.message, problem.span, problem.notes, problem.fix)
         return None
 
@@ -74,8 +75,10 @@ class _Reading:
         tree: Mapping,
         where: str,
         dims: AnyMapping[str, float],
+        told: Iterable[str],
     ) -> None:
-        self.details = error.errors(include_url=False)
+        known = set(told)
+        self.details = [d for d in error.errors(include_url=False) if d["loc"][0] not in known]
         self.model, self.tree, self.where, self.dims = model, tree, where, dims
 
     def problems(self, *, partial: bool) -> list[Problem]:

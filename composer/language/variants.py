@@ -185,14 +185,25 @@ def _overridden(tree: Mapping, override: str) -> Mapping:
             span,
             fix="--set decoder.num_layers=12",
         )
-    section = _section_of(tree, parts[0], span)
+    section = _section_of(tree, parts[0], parts[1] if len(parts) > 1 else None, span)
     loc = [section, *parts] if section != parts[0] else parts
     at = override.index("=") + 1
     value = parse_scalar(text, Span("--set", 1, at + 1, len(override) + 1, override))
     return _put(tree, loc, value, Span("--set", 1, 1, at, override))
 
 
-def _section_of(tree: Mapping, name: str, span: Span) -> str:
+def _check_part(tree: Mapping, section: str, part: str | None, span: Span) -> None:
+    """A part that is named below its section must be there already."""
+    known = get(tree, (section,))
+    if part is None or section not in NAMED_SECTIONS or not isinstance(known, Mapping):
+        return
+    if part not in known.entries:
+        names = list(known.entries)
+        fix = guess(part, names) or f"names: {listed(names)}"
+        _refuse("C112", f"nothing under {section} is called '{part}'", span, fix=fix)
+
+
+def _section_of(tree: Mapping, name: str, part: str | None, span: Span) -> str:
     """The section that a name stands in, or the name where it is a section itself."""
     if name in {"composer", "sizes", "extends"}:
         _refuse(
@@ -202,6 +213,7 @@ def _section_of(tree: Mapping, name: str, span: Span) -> str:
             fix="set what it changes, e.g. decoder.num_layers=12",
         )
     if name in ModelFields.model_fields:
+        _check_part(tree, name, part, span)
         return name
     known = {
         key: section

@@ -20,6 +20,8 @@ from composer.diagnostics import Problems, Span, SpecError
 from .document import Entry, Mapping, Scalar, Sequence, Tree, get, plain
 from .fields import Fields, Text
 from .load import load
+from .paths import TensorPath, paths_in
+from .renaming import renamed
 from .validate import describe, validate
 from .weight_rules import Parameters, Rule, rules_in
 
@@ -31,6 +33,11 @@ class MapFields(Fields):
 
     description: Text | None = Field(default=None, description="Whose names these are.")
     extends: Text | None = Field(default=None, description="A map whose rules follow these.")
+    names: Any = Field(
+        default=None, description="What parts that the extended map writes are called here."
+    )
+    parts: Any = Field(default=None, description="Paths of what is filled. Default: everything.")
+    new: Any = Field(default=None, description="Paths of what of it is not filled.")
     parameters: Any = Field(default=None, description="Words that the patterns use as {name}.")
     rules: Any = Field(
         default=None, description="The rules; of several that match, the first holds."
@@ -49,11 +56,18 @@ class Layout:
 
 @dataclass(frozen=True)
 class WeightMap:
-    """A map: its name and the layouts it knows, of which the first that fits a source is used."""
+    """A map: its name and the layouts it knows, of which the first that fits a source is used.
+
+    With `parts`, it fills these only; what is `new` keeps the values that it starts with.
+    `sections` is what was written: the map itself, then those that it extends.
+    """
 
     name: str
     layouts: tuple[Layout, ...]
     span: Span = field(compare=False)
+    parts: tuple[TensorPath, ...] = ()
+    new: tuple[TensorPath, ...] = ()
+    sections: tuple[Mapping, ...] = field(default=(), compare=False)
 
 
 def weights_in(tree: Mapping, problems: Problems) -> dict[str, WeightMap]:
@@ -96,7 +110,10 @@ def weight_map(name: str, tree: Tree, problems: Problems) -> WeightMap | None:
     layouts = tuple(_layouts(sections, parameters, problems)) if len(problems) == before else ()
     if len(problems) == before and not any(layout.rules for layout in layouts):
         problems.add("C131", f"the map '{name}' has no rules", tree.span, fix='rules: ["a -> b"]')
-    return WeightMap(name, layouts, tree.span) if len(problems) == before else None
+    parts, new = (_paths(sections, key, problems) for key in ("parts", "new"))
+    if len(problems) > before:
+        return None
+    return WeightMap(name, layouts, tree.span, parts, new, tuple(sections))
 
 
 # Files
@@ -121,8 +138,10 @@ def _sections(tree: Tree, problems: Problems, depth: int = 0) -> Iterator[Mappin
     assert isinstance(tree, Mapping), "only a mapping is valid"
     yield tree
     base = get(tree, ("extends",))
+    below = []
     if base is not None and plain(base) is not None:
-        yield from _sections(base, problems, depth)
+        below = list(_sections(base, problems, depth))
+    yield from renamed(below, get(tree, ("names",)), problems)
 
 
 def _file(path: Scalar, problems: Problems) -> Tree | None:
@@ -150,6 +169,13 @@ def _file(path: Scalar, problems: Problems) -> Tree | None:
         for problem in error.problems:
             problems.add(problem.code, problem.message, problem.span, problem.notes, problem.fix)
         return None
+
+
+def _paths(sections: list[Mapping], key: str, problems: Problems) -> tuple[TensorPath, ...]:
+    """The paths under a key; those of the first map that has it hold."""
+    found = (tree for section in sections if (tree := get(section, (key,))) is not None)
+    tree = next(found, None)
+    return () if tree is None else paths_in(tree, key, problems)
 
 
 # Parameters and layouts

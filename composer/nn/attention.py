@@ -36,6 +36,7 @@ class Attention(nn.Module):
         softcap: float | None = None,
         has_sinks: bool = False,
         turn: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor] = rotate,
+        position: nn.Module | None = None,
         return_weights: bool = False,
     ) -> None:
         super().__init__()
@@ -57,6 +58,7 @@ class Attention(nn.Module):
         self.o = nn.Linear(num_heads * head_dim, d_model, bias=bias if o_bias is None else o_bias)
         self.q_norm = q_norm
         self.k_norm = k_norm
+        self.position = position
         self.sinks = nn.Parameter(torch.zeros(num_heads)) if has_sinks else None
 
     def forward(
@@ -85,12 +87,13 @@ class Attention(nn.Module):
         if rope is not None:
             q = self.turn(q, rope)
             k = self.turn(k, rope)
+        bias = position_bias if self.position is None else self.position(x)
         if self.return_weights:
             if self.grouped:
                 k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
                 v = v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)
             weights = attention_probabilities(
-                q, k, mask, self.causal, self.scale, self.softcap, self.sinks, position_bias
+                q, k, mask, self.causal, self.scale, self.softcap, self.sinks, bias
             )
             x = F.dropout(weights, self.dropout, self.training) @ v
             return self.o(x.transpose(1, 2).flatten(2)), weights
@@ -99,7 +102,7 @@ class Attention(nn.Module):
                 k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
                 v = v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)
             weights = attention_probabilities(
-                q, k, mask, self.causal, self.scale, self.softcap, self.sinks, position_bias
+                q, k, mask, self.causal, self.scale, self.softcap, self.sinks, bias
             )
             x = F.dropout(weights, self.dropout, self.training) @ v
             return self.o(x.transpose(1, 2).flatten(2))
@@ -107,9 +110,9 @@ class Attention(nn.Module):
             q,
             k,
             v,
-            attn_mask=mask if position_bias is None else masked_bias(position_bias, mask),
+            attn_mask=mask if bias is None else masked_bias(bias, mask),
             dropout_p=self.dropout if self.training else 0.0,
-            is_causal=self.causal and mask is None and position_bias is None,
+            is_causal=self.causal and mask is None and bias is None,
             scale=self.scale,
             enable_gqa=self.grouped,
         )

@@ -16,3 +16,15 @@ class TanhGate(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x of any shape -> the same."""
         return self.weight.tanh() * x
+
+
+class LayerScale(nn.Module):
+    """A learned factor for each number of a step, `start` at first."""
+
+    def __init__(self, d_model: int, start: float = 1.0) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.full((d_model,), start))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, time, d_model) -> the same."""
+        return self.weight * x

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch import Tensor, nn
 
 
@@ -29,6 +31,30 @@ class LmHead(nn.Module):
         if self.softcap is not None:
             x = self.softcap * (x / self.softcap).tanh()
         return x
+
+
+class MaskedLmHead(nn.Module):
+    """Scores of each token at each step, after a linear map, an activation and a norm."""
+
+    def __init__(
+        self,
+        d_model: int,
+        vocab_size: int,
+        width: int,
+        activation: Callable[[Tensor], Tensor],
+        norm: nn.Module,
+        dense_bias: bool = True,
+        bias: bool = True,
+    ) -> None:
+        super().__init__()
+        self.dense = nn.Linear(d_model, width, bias=dense_bias)
+        self.head = nn.Linear(width, vocab_size, bias=bias)
+        self.activation = activation
+        self.norm = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (batch, time, d_model) -> (batch, time, vocab_size)."""
+        return self.head(self.norm(self.activation(self.dense(x))))
 
 
 class LinearHead(nn.Module):

@@ -48,9 +48,7 @@ class MixtureOfExperts(nn.Module):
         self.gate_bias = nn.Parameter(torch.zeros(num_experts, d_ff)) if bias else None
         self.up_bias = nn.Parameter(torch.zeros(num_experts, d_ff)) if bias else None
         self.down_bias = nn.Parameter(torch.zeros(num_experts, d_model)) if bias else None
-        self.correction_bias = (
-            nn.Parameter(torch.zeros(num_experts), requires_grad=False) if correction_bias else None
-        )
+        self.correction_bias = nn.Buffer(torch.zeros(num_experts)) if correction_bias else None
         self.router = nn.Linear(d_model, num_experts, bias=router_bias)
         self.shared_gate = nn.Linear(d_model, 1, bias=False) if shared_gate else None
         self.shared = shared

@@ -16,7 +16,7 @@ from itertools import pairwise
 from math import prod
 
 from composer.components.component import Placed
-from composer.graph.graph import Graph, LayerKind, Node, Output, Stack
+from composer.graph.graph import Graph, LayerKind, Module, Node, Output, Stack
 from composer.shapes import Shape, show
 
 BYTES = {"fp32": 4, "bf16": 2}
@@ -29,7 +29,8 @@ class Row:
 
     `parameters` are those that are counted here, all layers of the row together. `sets` is how
     many of the `layers` have parameters of their own for this part; the others share them.
-    `shared` names the owner of parameters that are counted elsewhere.
+    `shared` names the owner of parameters that are counted elsewhere. `frozen` is how many of the
+    parameters training leaves as they are.
     """
 
     path: str
@@ -41,6 +42,7 @@ class Row:
     layers: tuple[int, ...] = ()
     sets: int = 0
     shared: tuple[str, ...] = ()
+    frozen: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class Summary:
     title: str
     rows: tuple[Row, ...]
     parameters: int
+    frozen: int = 0
 
     def bytes(self, number_format: str) -> int:
         """Bytes that the parameters take in `fp32` or `bf16`."""
@@ -60,7 +63,8 @@ class Summary:
 def summarize(graph: Graph) -> Summary:
     """The summary of a graph."""
     rows = tuple(row for part in graph.parts.values() for row in _part(part, graph))
-    return Summary(graph.name, graph.title, rows, graph.parameters)
+    frozen = sum(prod(graph.tensors[name]) for name in graph.frozen)
+    return Summary(graph.name, graph.title, rows, graph.parameters, frozen)
 
 
 def to_json(summary: Summary) -> str:
@@ -69,6 +73,7 @@ def to_json(summary: Summary) -> str:
         "name": summary.name,
         "title": summary.title,
         "parameters": summary.parameters,
+        "frozen": summary.frozen,
         "bytes": {name: summary.bytes(name) for name in BYTES},
         "parts": [_record(row) for row in summary.rows],
     }
@@ -100,6 +105,7 @@ def _record(row: Row) -> dict[str, object]:
         "label": row.label,
         "output": [size if isinstance(size, int) else str(size) for size in row.output],
         "parameters": row.parameters,
+        "frozen": row.frozen,
         "layers": list(row.layers),
         "sets": row.sets,
         "shared_with": list(row.shared),
@@ -117,6 +123,9 @@ def _part(part: object, graph: Graph) -> Iterator[Row]:
     else:
         node = getattr(part, "head", None) or getattr(part, "node")  # noqa: B009 - input or module
         yield _single(getattr(part, "name"), node, graph, 0)  # noqa: B009
+        if isinstance(part, Module):
+            tables = [table for table in part.tables.values() if table.placed.tensors]
+            yield from (_single(table.name, table, graph, 0) for table in tables)
 
 
 def _single(path: str, node: Node, graph: Graph, depth: int) -> Row:
@@ -124,19 +133,21 @@ def _single(path: str, node: Node, graph: Graph, depth: int) -> Row:
     count, shared = _counted(path, node, graph)
     placed = node.placed
     return Row(
-        path, placed.component.kind, placed.shape, count, depth, _label(placed), (), 0, shared
-    )
+        path, placed.component.kind, placed.shape, count, depth, _label(placed), (), 0, shared,
+        _frozen(path, node, graph),
+    )  # fmt: skip
 
 
 def _stack(stack: Stack, graph: Graph) -> Iterator[Row]:
     rows = list(_inside(stack, graph))
     total = sum(row.parameters for row in rows if row.depth == 1)
-    yield Row(stack.name, stack.role, stack.value.shape, total)
+    frozen = sum(row.frozen for row in rows if row.depth == 1)
+    yield Row(stack.name, stack.role, stack.value.shape, total, frozen=frozen)
     yield from rows
 
 
 def _inside(stack: Stack, graph: Graph) -> Iterator[Row]:
-    outside = [stack.embed]
+    outside = [stack.embed, *(table for table in stack.tables if table.placed.tensors)]
     for memory in stack.memories:
         outside += [memory.mix, *memory.projects]
     for node in outside:
@@ -157,7 +168,10 @@ def _layers(stack: Stack, kind: LayerKind, graph: Graph) -> Iterator[Row]:
     path = f"{stack.name}.layers.{_ranges(numbers)}"
     label = kind.type.replace("_", " ")
     shared = () if own else (f"{stack.name}.layers.{stack.layer_sets[numbers[0]]}",)
-    yield Row(path, "layer", stack.value.shape, total, 1, label, numbers, len(own), shared)
+    yield Row(
+        path, "layer", stack.value.shape, total, 1, label, numbers, len(own), shared,
+        sum(row.frozen for row in rows),
+    )  # fmt: skip
     yield from rows
 
 
@@ -177,6 +191,7 @@ def _repeated(
     return Row(
         path, placed.component.kind, placed.shape, sum(counts), 2, _label(placed), numbers,
         len(counted) if placed.tensors else 0, same,
+        sum(_frozen(f"{stack}.layers.{number}.{node.name}", node, graph) for number in own),
     )  # fmt: skip
 
 
@@ -191,6 +206,12 @@ def _counted(path: str, node: Node, graph: Graph) -> tuple[int, tuple[str, ...]]
     aliased = {t: graph.aliases[f"{path}.{t}"] for t in tensors if f"{path}.{t}" in graph.aliases}
     count = sum(prod(shape) for name, shape in tensors.items() if name not in aliased)
     return count, _owners(aliased)
+
+
+def _frozen(path: str, node: Node, graph: Graph) -> int:
+    """Parameters that are counted at a place and frozen."""
+    tensors = node.placed.tensors
+    return sum(prod(shape) for name, shape in tensors.items() if f"{path}.{name}" in graph.frozen)
 
 
 def _owners(aliased: Mapping[str, str]) -> tuple[str, ...]:

@@ -40,6 +40,18 @@ order:
 Sizes are whole numbers or expressions over the options and axes of the component that holds the
 tensor (`d_model`, `num_heads`, `head_dim`, `d_ff`) and the map's own numbers among `parameters`.
 
+**Parts.** A map may fill a part of a model, such as an encoder that is joined to a decoder with
+weights of another origin:
+
+    weights:
+      bert: {extends: maps/bert.yaml, names: {encoder: text}, parts: [text]}
+      gpt2: {extends: maps/gpt2.yaml, parts: [decoder, logits], new: decoder.layers.*.cross_*}
+
+`parts` are paths of what is filled, `new` of what of it keeps the values that it starts with, and
+`names` says what parts that the extended map writes are called here. Every tensor of the source is
+used or ignored, and every tensor of the parts is filled or new. Files are then given by the names
+of maps: `composer.build(spec, weights={"bert": FOLDER, "gpt2": FOLDER})`.
+
 Without a `to`: `{ignore: PATTERN or list}` for what nobody needs (here `*` is any text), and
 `{from: PATTERN, tie: PATTERN}` for a second name of another tensor of theirs, which may be there
 or not. Without a `from`: `{to: PATTERN, fill: 0}`. A rule with `optional: true` may match nothing.
@@ -69,10 +81,12 @@ from composer.language.document import from_plain
 from composer.language.weights import WeightMap, read_map, weight_map
 
 from .applying import apply, export
+from .auditing import Audit, audit
 from .errors import WeightError
 from .files import WeightFiles, save
-from .loading import convert, dtype_named, export_weights, fingerprint, load, load_into, map_named
+from .loading import convert, dtype_named, export_weights, fingerprint, load, load_into
 from .planning import Plan, Step, plan, plan_back
+from .readings import Weights, map_named
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,13 +122,16 @@ def convert_tensors(graph: Graph, rules: Rules, tensors: Mapping[str, Tensor]) -
 
 
 __all__ = [
+    "Audit",
     "Plan",
     "Rules",
     "Step",
     "WeightError",
     "WeightFiles",
     "WeightMap",
+    "Weights",
     "apply",
+    "audit",
     "convert",
     "convert_tensors",
     "dtype_named",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,33 +16,39 @@ from composer.shapes import show
 from .applying import apply, export
 from .errors import WeightError, weight_error
 from .files import WeightFiles, cast, save
-from .names import Targets
-from .operations import Shape
-from .planning import Plan, plan, plan_back, same, unequal
+from .planning import plan_back, unequal
+from .readings import Maps, Weights, own_plan, readings, unlike
 
 if TYPE_CHECKING:
     from torch import Tensor, dtype, nn
 
-Maps = Mapping[str, WeightMap]
-
 
 def load(
-    graph: Graph, maps: Maps, path: str | Path, *, dtype: dtype | None = None
+    graph: Graph, maps: Maps, weights: Weights, *, dtype: dtype | None = None
 ) -> dict[str, Tensor]:
-    """The tensors of `graph` from what lies at `path`, under its own names or those of a map.
+    """The tensors of `graph` from what lies at a path, or at one for each of several maps.
 
-    With a `dtype`, decimal numbers are cast to it. Raises WeightError.
+    They lie under its own names or those of a map. With a `dtype`, decimal numbers are cast to it.
+    Raises WeightError.
     """
-    with WeightFiles(path) as files:
-        made = _own(graph, files.shapes) or _foreign(graph, maps, files.shapes)
-        return {name: cast(tensor, dtype) for name, tensor in apply(made, files.read).items()}
+    made: dict[str, Tensor] = {}
+    for each in readings(graph, maps, weights):
+        with WeightFiles(each.path) as files:
+            made |= apply(each.plan, files.read)
+    return {name: cast(tensor, dtype) for name, tensor in made.items()}
 
 
 def convert(
     graph: Graph, maps: Maps, path: str | Path, out: str | Path, *, dtype: dtype | None = None
 ) -> dict[str, Tensor]:
-    """Writes the weights at `path` as one file with the names of `graph`; gives its tensors."""
+    """Writes the weights at `path` as one file with the names of `graph`; gives its tensors.
+
+    Raises WeightError, also where some tensors of the graph would start anew.
+    """
     tensors = load(graph, maps, path, dtype=dtype)
+    if new := [name for name in graph.state if name not in tensors]:
+        why = f"'{new[0]}' and {len(new) - 1} more are new, so a file would not be whole"
+        raise weight_error("W409", why, "build the model with these weights, and save that")
     save(out, tensors, {"composer": graph.name, "tensors": fingerprint(graph)})
     return tensors
 
@@ -58,12 +64,13 @@ def export_weights(
 ) -> dict[str, Tensor]:
     """Writes weights with the names of `graph` under those that a map reads; gives its tensors.
 
-    Second names of tied tensors are left out, as in published files.
+    Second names of tied tensors are left out, as in published files; so is what lies outside the
+    parts of the map, and what it calls new.
     """
     with WeightFiles(path) as files:
-        own = _own(graph, files.shapes)
+        own = own_plan(graph, files.shapes)
         if own is None:
-            raise _unlike(graph, files.shapes)
+            raise unlike(graph, files.shapes)
         back = plan_back(graph, weight_map, layout)
         tensors = apply(own, files.read)
     made = {name: cast(tensor, dtype) for name, tensor in export(back, tensors.__getitem__).items()}
@@ -71,31 +78,33 @@ def export_weights(
     return made
 
 
-def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
-    """Puts tensors into a model's parameters, all of them; shared ones stay shared.
+def load_into(
+    model: nn.Module, tensors: Mapping[str, Tensor], *, new: Collection[str] = ()
+) -> None:
+    """Puts tensors into a model, all of its parameters and buffers but those that are `new`.
 
-    A parameter keeps its dtype and device. Raises WeightError for missing or further names, and
-    for other shapes.
+    Shared ones stay shared, and each keeps its dtype and device. Raises WeightError for missing or
+    further names, and for other shapes.
     """
     import torch
 
-    names = dict(model.named_parameters(remove_duplicate=False))
+    names = model.state_dict(keep_vars=True)
     problems = [
         Problem("W404", f"the model has no tensor '{name}'", None)
         for name in tensors
         if name not in names
     ]
-    filled = {id(names[name]) for name in tensors if name in names}
+    filled = {id(names[name]) for name in (*tensors, *new) if name in names}
     problems += [
-        Problem("W402", f"there is nothing for '{name}' {show(tuple(parameter.shape))}", None)
-        for name, parameter in model.named_parameters() if id(parameter) not in filled
+        Problem("W402", f"there is nothing for '{name}' {show(tuple(tensor.shape))}", None)
+        for name, tensor in _once(names).items() if id(tensor) not in filled
     ]  # fmt: skip
     problems += [
         unequal(name, tuple(tensor.shape), tuple(names[name].shape))
         for name, tensor in tensors.items()
         if name in names and tensor.shape != names[name].shape
     ]
-    if any(parameter.is_meta for parameter in model.parameters()):
+    if any(tensor.is_meta for tensor in names.values()):
         problems.append(
             Problem(
                 "W408",
@@ -111,16 +120,12 @@ def load_into(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
             names[name].copy_(tensor)
 
 
-def map_named(maps: Maps, name: str | None) -> WeightMap:
-    """One of a spec's maps, the first by default; raises WeightError where there is none."""
-    if name is None and maps:
-        return next(iter(maps.values()))
-    if name is None or name not in maps:
-        known = ", ".join(maps) or "there are none"
-        raise weight_error(
-            "W409", f"the spec has no weights called '{name or 'anything'}' ({known})"
-        )
-    return maps[name]
+def _once(names: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Each tensor under the first of its names."""
+    first: dict[int, str] = {}
+    for name, tensor in names.items():
+        first.setdefault(id(tensor), name)
+    return {name: names[name] for name in first.values()}
 
 
 def dtype_named(name: str | None) -> dtype | None:
@@ -138,36 +143,8 @@ def dtype_named(name: str | None) -> dtype | None:
 
 def fingerprint(graph: Graph) -> str:
     """A hash of the names and shapes that a graph's weights have."""
-    text = json.dumps([graph.tensors, dict(graph.aliases)], sort_keys=True)
+    text = json.dumps([graph.state, dict(graph.aliases)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _own(graph: Graph, shapes: Mapping[str, Shape]) -> Plan | None:
-    """The plan for weights under the graph's own names; None if they are named otherwise."""
-    targets = Targets(graph)
-    owners = {name: targets.owner(name) for name in shapes}
-    if set(owners.values()) != set(targets.shapes):
-        return None
-    return same(targets, shapes, owners)
-
-
-def _foreign(graph: Graph, maps: Maps, shapes: Mapping[str, Shape]) -> Plan:
-    """The plan of the first map that fits."""
-    if not maps:
-        raise _unlike(graph, shapes)
-    failures: list[WeightError] = []
-    for weight_map in maps.values():
-        try:
-            return plan(graph, weight_map, shapes)
-        except WeightError as error:  # noqa: PERF203 - each map has a refusal of its own
-            failures.append(error)
-    raise min(failures, key=lambda error: len(error.problems))
-
-
-def _unlike(graph: Graph, shapes: Mapping[str, Shape]) -> WeightError:
-    theirs, ours = next(iter(shapes), None), next(iter(graph.tensors), None)
-    why = f"the names are not those of '{graph.name}': '{theirs}' instead of names like '{ours}'"
-    return weight_error("W409", why, "name a map: `weights: {huggingface: maps/...yaml}`")
 
 
 __all__ = [
@@ -177,5 +154,4 @@ __all__ = [
     "fingerprint",
     "load",
     "load_into",
-    "map_named",
 ]

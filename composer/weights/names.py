@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from functools import cached_property
 
 from composer.components.component import Placed
 from composer.components.options import ExpressionError, calculate
-from composer.graph.graph import Graph, Stack
+from composer.diagnostics import Problems
+from composer.graph.graph import Graph
+from composer.graph.selecting import filled
+from composer.graph.tensors import set_owner
+from composer.language.weights import WeightMap
 
 from .operations import OperationError, Shape
 
@@ -16,18 +19,23 @@ from .operations import OperationError, Shape
 class Targets:
     """The tensors of a graph by their own names, however they are called."""
 
-    def __init__(self, graph: Graph) -> None:
-        """Take the tensors that `graph` declares."""
+    def __init__(self, graph: Graph, weight_map: WeightMap | None = None) -> None:
+        """Take the tensors that `graph` declares, or those of them that a map is to fill.
+
+        Raises SpecError where the map names parts that the graph does not have.
+        """
         self.graph = graph
-        self.shapes: dict[str, Shape] = graph.tensors
+        self.shapes: dict[str, Shape] = graph.state
+        self.new: frozenset[str] = frozenset()
+        if weight_map is not None and (weight_map.parts or weight_map.new):
+            problems = Problems()
+            inside, self.new = filled(graph, weight_map, problems)
+            problems.raise_if_any()
+            self.shapes = {n: s for n, s in self.shapes.items() if n in inside - self.new}
 
     def owner(self, name: str) -> str:
         """The first name of the tensor `name`, which may be a further name of a shared one."""
-        found = re.match(r"(\w+)\.layers\.(\d+)\.", name)
-        stack = self.graph.parts.get(found[1]) if found else None
-        if found is not None and isinstance(stack, Stack) and int(found[2]) < len(stack.layers):
-            first = stack.layer_sets[int(found[2])]
-            name = f"{found[1]}.layers.{first}.{name[found.end() :]}"
+        name = set_owner(name, self.graph.parts)
         return self.graph.aliases.get(name, name)
 
     def sizes(self, name: str) -> dict[str, int]:

@@ -73,7 +73,7 @@ def plan(graph: Graph, weight_map: WeightMap, sources: Mapping[str, Shape]) -> P
     Raises WeightError with every problem of the layout that comes closest: sources that nothing
     is made of, targets that are made of nothing, rules that match nothing, and unequal shapes.
     """
-    targets = Targets(graph)
+    targets = Targets(graph, weight_map)
     tried: list[tuple[Layout, list[Problem]]] = []
     for layout in weight_map.layouts:
         audit = _Audit(targets, layout, sources)
@@ -95,10 +95,10 @@ def plan_back(graph: Graph, weight_map: WeightMap, layout: str = "") -> Plan:
     `layout` chooses one by the beginning of its name. Raises WeightError for tensors that no rule
     of the layout writes.
     """
-    targets = Targets(graph)
+    targets = Targets(graph, weight_map)
     names: dict[str, list[str]] = {name: [name] for name in targets.shapes}
     for alias in graph.aliases:
-        names[targets.owner(alias)].append(alias)
+        names.get(targets.owner(alias), []).append(alias)
     chosen = [each for each in weight_map.layouts if each.name.startswith(layout)]
     if not chosen:
         known = ", ".join(f"'{each.name}'" for each in weight_map.layouts)
@@ -305,9 +305,18 @@ class _Audit:
             if name not in self.made_by:
                 near = self._like(name, texts)
                 fix = f"the rule to '{near}' is like it" if near else None
+                if len(self.targets.shapes) < len(self.targets.graph.state):
+                    fix = f"if it starts anew: new: {re.sub(r'[.]layers[.][0-9]+', '.layers.*', name)}"
                 self._add("W402", f"'{name}' {show(shape)} is made of nothing", None, fix)
 
     def _no_such_target(self, instance: Instance, name: str) -> None:
+        if (owner := self.targets.owner(name)) in self.targets.graph.state:
+            where = (
+                "which is new" if owner in self.targets.new else "which no part of the map holds"
+            )
+            why = f"{self._sources(instance)} becomes '{name}', {where}"
+            self._add("W404", why, instance.rule, f"ignore {self._sources(instance)}, or fill it")
+            return
         near = self._like(name, self.targets.shapes)
         fix = f"did you mean '{near}'?" if near else None
         why = f"{self._sources(instance)} becomes '{name}', which the model does not have"

@@ -127,7 +127,7 @@ def test_dtype_is_kept(kind, options):
     inputs = checks.in_double(checks.inputs_of(one))
 
     for out in checks.results(checks.run(module_of(one).double(), one, inputs)):
-        assert out.dtype == torch.float64
+        assert out.dtype == torch.float64 or not out.is_floating_point()
 
 
 # Wrong declarations are found

@@ -64,11 +64,15 @@ def test_outputs_are_those_of_the_graph(case):
 
 @every_spec
 def test_gradients_reach_every_parameter(case):
-    model = model_of(case)
-    loss_of(flat(model(**inputs_of(graph_of(case))))).backward()
+    graph, model = graph_of(case), model_of(case)
+    first = graph.aliases
+    loss_of(flat(model(**inputs_of(graph)))).backward()
 
-    assert [n for n, p in model.named_parameters() if p.grad is None] == []
-    assert [n for n, p in model.named_parameters() if not p.grad.isfinite().all()] == []
+    without = {n for n, p in model.named_parameters() if p.grad is None}
+    assert without == {n for n, p in model.named_parameters() if not p.requires_grad}
+    assert {first.get(n, n) for n in without} == set(graph.frozen)
+    trained = [(n, p) for n, p in model.named_parameters() if p.requires_grad]
+    assert [n for n, p in trained if not p.grad.isfinite().all()] == []
 
 
 @every_spec

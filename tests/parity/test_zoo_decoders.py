@@ -12,7 +12,13 @@ import torch
 
 import composer
 from composer.weights import WeightError, convert_tensors
-from tests.parity.zoo import SPECS, default_dtype, randomise, with_weights
+from tests.parity.zoo import (
+    SPECS,
+    default_dtype,
+    gradient_difference,
+    randomise,
+    with_weights,
+)
 
 VOCAB, WIDTH, TIME, LENGTH = 61, 32, 13, 40
 COMMON = {
@@ -522,6 +528,24 @@ def test_same_logits_in_double_precision(family):
 
     assert plain < 5e-6
     assert padded < 5e-6
+
+
+GROUPS = ["gpt2", "gpt_neox", "opt", "llama", "mpt", "mamba", "mixtral", "deepseek_v3", "gpt_oss"]
+"""One family of each way to name weights."""
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("spec", GROUPS)
+def test_same_gradients(spec):
+    family = next(f for f in FAMILIES if f.spec == spec)
+    other = theirs(family)
+    model = ours(family, other)
+    tokens = torch.randint(3, VOCAB, (2, TIME), generator=torch.Generator().manual_seed(1))
+
+    (other(tokens, use_cache=False).logits ** 2).mean().backward()
+    (model(tokens=tokens).logits ** 2).mean().backward()
+
+    assert gradient_difference(spec, model, other, family.overrides(), family.size) < 1e-4
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 import composer
 from composer.weights import apply, export, plan
+from composer.weights.names import Targets
 
 SPECS = Path(__file__).parents[2] / "specs"
 UNIT = ("norm", "ln_", "layer_norm", "layernorm")
@@ -44,7 +45,8 @@ def with_weights(
         assert torch.equal(tensor, source[name]), name
     model = composer.build(graph).eval()
     missing = model.load_state_dict(tensors, strict=False)
-    assert set(missing.missing_keys) <= set(graph.aliases)
+    owner = Targets(graph).owner
+    assert all(owner(name) != name for name in missing.missing_keys)
     assert not missing.unexpected_keys
     return model
 
@@ -58,3 +60,29 @@ def default_dtype(dtype: torch.dtype) -> Iterator[None]:
         yield
     finally:
         torch.set_default_dtype(before)
+
+
+def gradient_difference(
+    spec: str, model: nn.Module, other: nn.Module, overrides: list[str], size: str | None = None
+) -> float:
+    """The largest difference of two models' gradients, through the spec's map.
+
+    Each is relative to the largest gradient of its parameter, or to 1e-3 if that is smaller.
+    Both models have run backward from the same scalar.
+    """
+    made = composer.load(SPECS / f"{spec}.yaml", size=size, overrides=overrides)
+    graph = composer.graph(made)
+    theirs = {name: torch.zeros_like(tensor) for name, tensor in other.state_dict().items()}
+    for name, parameter in other.named_parameters(remove_duplicate=False):
+        if name in theirs and parameter.grad is not None:
+            theirs[name] = parameter.grad
+    shapes = {name: tuple(tensor.shape) for name, tensor in theirs.items()}
+    wanted = apply(plan(graph, made.weights["huggingface"], shapes), theirs.__getitem__)
+    largest = 0.0
+    for name, parameter in model.named_parameters():
+        if name not in wanted:
+            continue
+        grad = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        scale = max(float(wanted[name].abs().max()), 1e-3)
+        largest = max(largest, float((grad - wanted[name]).abs().max()) / scale)
+    return largest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import prod
 
 from composer.graph.graph import Graph, Stack, State
 
@@ -20,7 +21,7 @@ def facts(graph: Graph) -> list[str]:
     """Family and norm, width, size: `encoder-decoder, post-norm`, `d_model 512`, ..."""
     family = [word for word in (_family(graph), _norms(graph), _repeats(graph)) if word]
     widths = " / ".join(dict.fromkeys(str(stack.width) for stack in graph.stacks))
-    size = f"{words.count(graph.parameters)} parameters"
+    size = _size(graph)
     return [fact for fact in (", ".join(family), widths and f"d_model {widths}", size) if fact]
 
 
@@ -28,13 +29,20 @@ def describe(graph: Graph) -> str:
     """A model in two plain sentences, for readers of the screen."""
     family = _family(graph)
     kind = f" ({family})" if family else ""
-    size = f"{words.count(graph.parameters)} parameters"
+    size = _size(graph)
     outputs = words.listed(output.name for output in graph.outputs)
     stacks = [_stack(stack) for stack in graph.stacks]
     return (
         f"{graph.title or graph.name}{kind} with {size}. "
         f"{'; '.join([*stacks, f'it returns {outputs}'])}."
     )
+
+
+def _size(graph: Graph) -> str:
+    """The number of parameters, and of those that are frozen."""
+    frozen = sum(prod(graph.tensors[name]) for name in graph.frozen)
+    some = f", {words.count(frozen)} of them frozen" if frozen else ""
+    return f"{words.count(graph.parameters)} parameters{some}"
 
 
 def _family(graph: Graph) -> str:

@@ -51,7 +51,13 @@ class _LayerPen:
         return f"{self.stack.name}.layers.{which}.{node.name}"
 
     def _letters(self, node: Node) -> str:
-        return self.scene.marks.in_layers(self.stack.name, self.fold.numbers, node.name)
+        marks, stack = self.scene.marks, self.stack
+        tables = node.component.tables(node.placed.axes).values()
+        letters = [
+            marks.in_layers(stack.name, self.fold.numbers, node.name),
+            *(marks.on_part(stack.name, stack.table_name(table)) for table in tables),
+        ]
+        return " ".join(filter(None, letters))
 
     def _box(self, node: Node, column: Column | None, title: str = "") -> str:
         name, path = self._name(node.name), self._path(node)

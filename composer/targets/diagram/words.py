@@ -65,7 +65,8 @@ def size_text(size: Size, letters: Mapping[str, str]) -> str:
     """A size with a letter for each length: `2·S + 1`."""
     if isinstance(size, int):
         return number(size)
-    return " + ".join(_term(atoms, times, letters) for atoms, times in size.terms)
+    text = " + ".join(_term(atoms, times, letters) for atoms, times in size.terms)
+    return text.replace("+ -", "- ")
 
 
 def _term(atoms: Sequence[str | Quotient], times: int, letters: Mapping[str, str]) -> str:

@@ -1,7 +1,8 @@
 """The spec with nothing left to defaults: every option written out, as the graph has it.
 
 Reading the result gives the same model, and expanding it again the same text. It has no `dims`,
-`defaults`, `extends` or `sizes`: what they said stands where it holds. What is left out changes
+`defaults`, `extends` or `sizes`: what they said stands where it holds; maps of weights, too, are
+whole, so that the text needs no file beside it. What is left out changes
 nothing: an option that is none, a factor of 1. What a connection inserts (a projection, a
 resampling, a mix of layers) is said in a comment above it.
 """
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from composer.components.component import Placed
 from composer.graph.graph import Graph, Memory, Module, Output, Skip, Stack
 from composer.language.document import to_yaml
+from composer.language.freeze import FreezeSpec
 from composer.language.spec import (
     ConnectionSpec,
     CrossSpec,
@@ -25,6 +27,7 @@ from composer.language.spec import (
 
 from .options import Data, options, placed_options
 from .stacks import stack_data
+from .weights import map_data
 
 
 def expand(spec: ModelSpec, graph: Graph) -> str:
@@ -38,6 +41,12 @@ def expand(spec: ModelSpec, graph: Graph) -> str:
     ]
     outputs = {output.name: _output(output.name, output.source, graph) for output in spec.outputs}
     end = [{"outputs": outputs}, {"initialization": placed_options(graph.initialization)}]
+    end += (
+        [{"weights": {n: map_data(each) for n, each in spec.weights.items()}}]
+        if spec.weights
+        else []
+    )
+    end += [{"freeze": _freeze(spec.freeze)}] if spec.freeze else []
     texts = [to_yaml(section) for section in sections if all(section.values())]
     texts += [_connections(spec, graph)] if spec.connections else []
     return "\n".join([*texts, *(to_yaml(section) for section in end)])
@@ -80,6 +89,11 @@ def _output(name: str, source: str, graph: Graph) -> Data:
         "from": source,
         **({} if part.head is None else {"head": placed_options(part.head.placed)}),
     }
+
+
+def _freeze(spec: FreezeSpec) -> Data:
+    less = {"except": [path.text for path in spec.unless]} if spec.unless else {}
+    return {"parts": [path.text for path in spec.parts], **less}
 
 
 def _one_or_list(names: tuple[str, ...]) -> str | list[str]:

@@ -35,8 +35,15 @@ def _options(component: Component, inside: list[tuple[str, Placed]]) -> Data:
             continue
         if isinstance(value, Component):
             value = _inner(name, value, inside)
+        elif isinstance(value, list):
+            value = [_item(f"{name}.{i}", item, inside) for i, item in enumerate(value)]
         data[field.alias or name] = value
     return {**data, **(component.model_extra or {})}
+
+
+def _item(name: str, value: object, inside: list[tuple[str, Placed]]) -> object:
+    """One of a list's items."""
+    return _inner(name, value, inside) if isinstance(value, Component) else value
 
 
 def _inner(name: str, component: Component, inside: list[tuple[str, Placed]]) -> Data:

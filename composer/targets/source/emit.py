@@ -68,7 +68,7 @@ def kinds_in(graph: Graph) -> Iterator[str]:
     while waiting:
         placed = waiting.pop()
         yield placed.component.kind
-        waiting += [*placed.parts.values(), *placed.component.tables(placed.axes).values()]
+        waiting += placed.parts.values()
 
 
 def _about(graph: Graph) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from composer.components.component import Placed
 from composer.graph.graph import Layer, LayerKind, Memory, Stack, State
 
 from .layers import arguments_of
 from .plan import Plan, memory_mask, states_read
-from .writing import call, condition, constructor, index_of
+from .writing import call, condition, index_of
 
 
 @dataclass
@@ -101,8 +100,8 @@ class StackText:
 
     def _side(self, key: object) -> list[str]:
         if not isinstance(key, tuple):
-            self.sides[key] = self.local(table_name(self.stack, key))
-            return [f"{self.sides[key]} = {self.holder}.{table_name(self.stack, key)}({self.x})"]
+            self.sides[key] = self.local(str(key))
+            return [f"{self.sides[key]} = {self.holder}.{key}({self.x})"]
         over, causal, window = key
         if over == "padding":
             self.sides[key] = str(self.stack.value.mask)
@@ -233,32 +232,3 @@ class StackText:
 def outside_name(state: State) -> str:
     """What a value from outside is called in a stack."""
     return f"{state.part}_{state.item}" if state.item else state.part
-
-
-def tables_of(stack: Stack) -> dict[object, Placed]:
-    """Components that the stack computes once for its layers, by their constructor's text."""
-    found: dict[object, Placed] = {}
-    for kind in stack.kinds:
-        for branch in kind.branches:
-            for body in branch.bodies:
-                placed = body.node.placed
-                for table in placed.component.tables(placed.axes).values():
-                    found.setdefault(constructor(table), table)
-    return found
-
-
-def table_name(stack: Stack, key: object) -> str:
-    """The attribute of a table; by its layer type where there are several of one use."""
-    tables = tables_of(stack)
-    use = next(iter(tables[key].outputs))
-    alike = [k for k, table in tables.items() if next(iter(table.outputs)) == use]
-    if len(alike) == 1:
-        return use
-    for kind in stack.kinds:
-        for branch in kind.branches:
-            for body in branch.bodies:
-                placed = body.node.placed
-                made = [constructor(t) for t in placed.component.tables(placed.axes).values()]
-                if key in made and kind.type:
-                    return f"{kind.type}_{use}"
-    return f"{use}_{alike.index(key) + 1}"

@@ -49,7 +49,7 @@ def body_sides(body: Body, stack: Stack, plan: Plan) -> Iterator[tuple[str, obje
         )
         yield argument, mask_key(mask, body.reads), given
     for argument, table in placed.component.tables(placed.axes).items():
-        yield argument, constructor(table), "tensor"
+        yield argument, stack.table_name(table), "tensor"
 
 
 def arguments_of(kind: LayerKind, stack: Stack, plan: Plan) -> LayerArguments:
@@ -61,7 +61,8 @@ def arguments_of(kind: LayerKind, stack: Stack, plan: Plan) -> LayerArguments:
                 found.sides.setdefault(side_name(argument, key, found), (key, given))
             for table in body.node.placed.component.tables(body.node.placed.axes).values():
                 single = len(table.outputs) == 1
-                found.types[constructor(table)] = "Tensor" if single else "tuple[Tensor, Tensor]"
+                name = stack.table_name(table)
+                found.types[name] = "Tensor" if single else "tuple[Tensor, Tensor]"
     return found
 
 

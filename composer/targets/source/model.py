@@ -8,6 +8,7 @@ from composer.components.component import Component
 from composer.graph.graph import Graph, Input, Module, Output, Stack, State
 
 from .forward import StackText
+from .freezing import freeze
 from .layers import mask_key
 from .plan import Given, Plan, axes_text, variable
 from .stacks import parameters_of, results_of
@@ -45,7 +46,10 @@ def model_class(plan: Plan) -> str:
         function = _initialization(start.component, start.component.arguments(start.axes))
         lines.append(f"        self.apply({function})")
     if weights:
-        lines += ["        self.tie_weights()", "", "    def tie_weights(self) -> None:"]
+        lines.append("        self.tie_weights()")
+    lines += [f"        {line}" for line in freeze(graph)]
+    if weights:
+        lines += ["", "    def tie_weights(self) -> None:"]
         lines += docstring("Gives one tensor its several names.", 8)
         lines += [f"        {line}" for line in weights]
     return "\n".join([*lines, "", *_forward(plan)]) + "\n"
@@ -71,8 +75,8 @@ def _parts(plan: Plan) -> Iterator[str]:
             if not _inline(part):
                 more = {"return_weights": True} if part.returns_weights else {}
                 yield f"self.{part.name} = {constructor(part.node.placed, **more)}"
-            for name, table in part.node.placed.component.tables(part.node.placed.axes).items():
-                yield f"self.{part.name}_{name} = {constructor(table)}"
+            for table in part.tables.values():
+                yield f"self.{table.name} = {constructor(table.placed)}"
         elif isinstance(part, Output) and part.head is not None:
             yield f"self.{part.name} = {constructor(part.head.placed)}"
 
@@ -225,8 +229,8 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
             if not first:
                 given[port] = "tensor"
         yield from _module_masks(module, plan, arguments, given)
-        for name in component.tables(placed.axes):
-            arguments.append(f"{name}=self.{module.name}_{name}({arguments[0]})")
+        for name, table in module.tables.items():
+            arguments.append(f"{name}=self.{table.name}({arguments[0]})")
             given[name] = "tensor"
         plan.use(placed, given)
         results = module.name + (f", {module.name}_weights" if module.returns_weights else "")
@@ -234,8 +238,9 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
     if module.value.mask == f"{module.name}_mask":
         states = next(iter(module.reads.values()))
         masks = [str(plan.graph.values[State(s.part)].mask) for s in states]
-        parts = [f"[{', '.join(names)}]" for names in (masks, values["xs"])]
-        yield from call(f"{module.name}_mask = concat_masks", parts, 0)
+        made = component.mask_after(masks, next(iter(values.values())))
+        assert made is not None, "a mask of its own is made by its component"
+        yield from call(f"{module.name}_mask = {made[0]}", made[1], 0)
 
 
 def _module_masks(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from composer.graph.graph import Stack, State
 
-from .forward import StackText, outside_name, table_name, tables_of
+from .forward import StackText, outside_name
 from .layers import arguments_of
 from .plan import Plan, axes_text, memory_mask, reads_of
 from .writing import WIDTH, assign, call, condition, constructor, docstring
@@ -19,8 +19,8 @@ def stack_class(stack: Stack, plan: Plan) -> str:
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
     if stack.embed is not None:
         lines += assign(f"self.{stack.embed.name}", constructor(stack.embed.placed))
-    for key, table in tables_of(stack).items():
-        lines += assign(f"self.{table_name(stack, key)}", constructor(table))
+    for table in stack.tables:
+        lines += assign(f"self.{table.name}", constructor(table.placed))
     for memory in stack.memories:
         for node in (memory.mix, *memory.projects):
             if node is not None:
@@ -70,6 +70,9 @@ def _layer_list(stack: Stack, plan: Plan) -> list[str]:
         return [line]
     inner = [f"    {made} {steps}"]
     inner = inner if len(inner[0]) + 8 <= WIDTH else [f"    {made}", f"    {steps}"]
+    if len(inner[0]) + 8 > WIDTH:
+        broken = made.replace(" if ", "\nif ").replace(" else ", "\nelse ").split("\n")
+        inner = [f"    {line}" for line in [*broken, steps]]
     return ["self.layers = nn.ModuleList(", *inner, ")"]
 
 

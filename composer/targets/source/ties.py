@@ -35,7 +35,7 @@ def _modules(graph: Graph) -> tuple[list[Pair], list[Pair]]:
             modules[place] = owner
         elif inner == inner_first and nodes[place].component.kind == nodes[owner].component.kind:
             leaf = inner.rpartition(".")[0]
-            whole = [t for t in nodes[place].placed.tensors if t.startswith(leaf + ".")]
+            whole = [t for t in nodes[place].placed.state if t.startswith(leaf + ".")]
             if leaf and all(graph.aliases.get(f"{place}.{t}") == f"{owner}.{t}" for t in whole):
                 modules[f"{place}.{leaf}"] = f"{owner}.{leaf}"
             else:
@@ -56,7 +56,7 @@ def _all_shared(place: str, owner: str, nodes: dict[str, Node], graph: Graph) ->
     """Whether two components are equal, and all tensors of one are those of the other."""
     a, b = nodes[place], nodes[owner]
     return a.component == b.component and all(
-        graph.aliases.get(f"{place}.{tensor}") == f"{owner}.{tensor}" for tensor in a.placed.tensors
+        graph.aliases.get(f"{place}.{tensor}") == f"{owner}.{tensor}" for tensor in a.placed.state
     )
 
 

@@ -63,11 +63,14 @@ def constructor(placed: Placed, **more: object) -> str:
         or defaults[name] != value
         or type(defaults[name]) is not type(value)
     }
-    written |= {name: constructor(part) for name, part in placed.parts.items()}
+    parts = {name: constructor(part) for name, part in placed.parts.items()}
+    numbered = [text for name, text in parts.items() if "." in name]  # of a list, by position
+    written |= {name: text for name, text in parts.items() if "." not in name}
     module = placed.component.half
     if module.startswith("nn."):
         return f"{module}({', '.join(_torch_arguments(module, arguments))})"
-    return f"{module}({', '.join(f'{name}={text}' for name, text in written.items())})"
+    named = [f"{name}={text}" for name, text in written.items()]
+    return f"{module}({', '.join([*numbered, *named])})"
 
 
 _TORCH: dict[str, dict[str, object]] = {

@@ -43,15 +43,30 @@ def _relaid(joined: str, indent: int) -> str | None:
         call = call.right
     if not isinstance(call, ast.Call) or call.end_col_offset != len(joined.encode()):
         return None
-    text = Text(joined)
-    head = text.text(call.func)
-    start = text.span(call)[0] + len(head)
-    items = [text.text(a) for a in call.args]
-    items += [f"{k.arg}={text.text(k.value)}" for k in call.keywords]
     if any(isinstance(a, ast.GeneratorExp) for a in call.args):
         return None
-    laid = bracketed(" " * indent + joined[:start], items, "", indent)[indent:]
+    laid = _called(" " * indent + joined, call, indent, shift=indent)[indent:]
     return None if any(len(line) > WIDTH for line in laid.splitlines()) else laid
+
+
+def _called(source: str, call: ast.Call, indent: int, shift: int = 0) -> str:
+    """A text that ends with a call, its arguments broken up too where they are too long.
+
+    The call's places count from `shift` on.
+    """
+    text = Text(source[shift:])
+    head = source[: shift + text.span(call)[0]] + text.text(call.func)
+    pairs = [("", a) for a in call.args] + [(f"{k.arg}=", k.value) for k in call.keywords]
+    items = []
+    for name, value in pairs:
+        item = name + text.text(value)
+        if isinstance(value, ast.Call) and indent + 5 + len(item) > WIDTH:
+            (inner,) = ast.parse(item).body
+            made = getattr(inner, "value", None)
+            assert isinstance(made, ast.Call), "a call, or a name that is given one"
+            item = _called(item, made, indent + 4)
+        items.append(item)
+    return bracketed(head, items, "", indent)
 
 
 def bracketed(head: str, items: list[str], tail: str, indent: int) -> str:

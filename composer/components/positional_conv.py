@@ -1,0 +1,75 @@
+"""Positions from a wide convolution over a sequence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from math import gcd
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from typing_extensions import Self
+
+from composer.shapes import Axes, Size
+
+from .component import Component, Label, Mask, Name, OptionError, Role, Tensors
+from .feed_forward import ACTIVATIONS, Activation
+from .options import Positive
+
+
+class PositionalConv(Component):
+    """What is around each step, by a wide grouped convolution with weight norm.
+
+    As in wav2vec 2.0 (Baevski et al., 2020, arXiv:2006.11477), where it is added to the sequence.
+    The weight is a direction `v` with a length `g` for each place of the kernel (Salimans and
+    Kingma, 2016). Padded steps count as zeros.
+    """
+
+    kind: Literal["positional_conv"] = "positional_conv"
+    role: ClassVar[Role] = "position"
+    mixes_time: ClassVar[bool] = True
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"kernel_size": 4, "groups": 4},
+        {"kernel_size": 5, "activation": "tanh"},
+    )
+
+    kernel_size: Positive = Field(description="Steps that one step is made from, around it.")
+    groups: Positive = Field(default=1, description="Groups of channels that do not mix.")
+    activation: Activation = Field(default="gelu", description="What follows.")
+
+    def complete(self, place: Mapping[str, Any]) -> Self:
+        width = place["d_model"]
+        if isinstance(width, int) and width % self.groups:
+            raise OptionError(
+                "groups",
+                f"{width} channels do not divide into {self.groups} groups",
+                f"groups: {gcd(width, self.groups)}",
+            )
+        return super().complete(place)
+
+    def tensors(self, axes: Axes) -> Tensors:
+        inner = axes.d_model // self.groups
+        return {
+            "g": (1, 1, self.kernel_size),
+            "v": (axes.d_model, inner, self.kernel_size),
+            "bias": (axes.d_model,),
+        }
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        return {
+            "d_model": axes.d_model,
+            "kernel_size": self.kernel_size,
+            "groups": self.groups,
+            "activation": Name(ACTIVATIONS[self.activation]),
+        }
+
+    def masks(self, axes: Axes) -> dict[str, Mask]:
+        return {"mask": Mask(over="padding")}
+
+    def flops(self, axes: Axes) -> Size:
+        # An even kernel makes one step too many, which is dropped.
+        steps = axes.time + 1 - self.kernel_size % 2
+        inner = axes.d_model // self.groups
+        return 2 * axes.batch * steps * axes.d_model * inner * self.kernel_size
+
+    def label(self, axes: Axes) -> Label:
+        return Label("Positional", f"convolution, kernel {self.kernel_size}, {self.groups} groups")
