@@ -254,7 +254,8 @@ class Attention(_Heads):
         elif self.causal:
             notes.append("causal")
         if self.position is not None:
-            said = self.position.label(axes)
+            placed = self._positions(axes)
+            said = placed.component.label(placed.axes)
             changed = isinstance(self.position, Rope) and self.position.theta != _THETA
             notes.append(f"{said.title} {said.detail}" if changed else said.title)
         return Label("Masked Self-Attention" if self.causal else "Self-Attention", ", ".join(notes))

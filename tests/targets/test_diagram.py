@@ -230,6 +230,14 @@ def test_layers_that_differ_in_their_positions_say_so_and_long_titles_are_wrappe
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_published_model_is_drawn_at_every_depth(path):
+    model = composer.graph(path)
+    sizes = [parsed(diagram.draw(model, depth=depth)).nodes for depth in (0, 1, 2)]
+
+    assert len(sizes[0]) < len(sizes[1]) <= len(sizes[2])
+
+
 def test_the_left_arm_of_a_u_runs_down():
     lines = {(tail, head): line for tail, head, line in drawn("mirror_skips").lines}
 
