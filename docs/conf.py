@@ -1,4 +1,4 @@
-"""Sphinx's configuration. The reference and all diagrams are made anew before each build."""
+"""Sphinx's configuration. The reference and the gallery are made anew before each build."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sphinx.application import Sphinx
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-import diagrams  # noqa: E402 - beside this file
+import gallery  # noqa: E402 - beside this file
 import reference  # noqa: E402
 
 project = "composer"
@@ -19,7 +19,7 @@ author = "The composer authors"
 project_copyright = author
 release = version = version_of("graph-composer")
 
-extensions = ["myst_parser"]
+extensions = ["myst_parser", "composer.integrations.sphinx"]
 myst_enable_extensions = ["deflist"]
 myst_heading_anchors = 3
 smartquotes = False  # it would make one dash of `--size`
@@ -37,7 +37,7 @@ def make_pages(app: Sphinx) -> None:
     """Writes what the pages include into docs/_generated."""
     del app
     reference.write(HERE / "_generated")
-    diagrams.write(HERE.parent / "specs", HERE / "_generated" / "diagrams")
+    gallery.write(HERE.parent / "specs", HERE / "_generated")
 
 
 def setup(app: Sphinx) -> None:

@@ -67,6 +67,7 @@ CODES = {
     "G211": "A shared parameter that is frozen under one of its names only.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
+    "D302": "The page cannot be served: what `composer watch` needs is not installed.",
     "W400": "No layout of a map of weights fits.",
     "W401": "A tensor of the source that nothing is made of.",
     "W402": "A tensor of the model that is made of nothing.",

@@ -1,13 +1,17 @@
-"""What all tests share: golden files, compared or rewritten."""
+"""What all tests share: golden files, compared or rewritten, and a browser where there is one."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 from composer.cli import main
+
+SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
 
 
 def pytest_addoption(parser):
@@ -46,3 +50,30 @@ def run(capfdbinary):
         return code, out.decode(), err.decode()
 
     return call
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """A headless Chromium, driven by Playwright; tests skip where either is missing."""
+    driver = pytest.importorskip("playwright.sync_api")
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    root = hasattr(os, "geteuid") and os.geteuid() == 0
+    with driver.sync_playwright() as play:
+        browser = play.chromium.launch(
+            executable_path=program, args=["--no-sandbox"] if root else []
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def screenshot():
+    """`screenshot(page, name)` keeps what a page shows in build/screenshots."""
+
+    def keep(page, name: str) -> None:
+        SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+    return keep

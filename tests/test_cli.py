@@ -218,6 +218,7 @@ def test_help_names_every_command(run):
         "check",
         "build",
         "draw",
+        "watch",
         "describe",
         "expand",
         "emit",
@@ -440,7 +441,16 @@ def test_the_folder_is_build_name_unless_said(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("form", "start"), [("svg", b"<"), ("png", b"\x89PNG"), ("pdf", b"%PDF"), ("dot", b"digraph")]
+    ("form", "start"),
+    [
+        ("svg", b"<"),
+        ("png", b"\x89PNG"),
+        ("pdf", b"%PDF"),
+        ("dot", b"digraph"),
+        ("mmd", b"---\ntitle: "),
+        ("mermaid", b"---\ntitle: "),
+        ("html", b"<!doctype html>"),
+    ],
 )
 def test_draw_writes_the_format_that_the_file_is_called(run, tmp_path, form, start):
     path = tmp_path / f"model.{form}"
@@ -461,12 +471,31 @@ def test_draw_without_a_file_writes_to_stdout(run):
     assert err == ""
 
 
-def test_draw_without_graphviz_is_3_and_writes_nothing(run, tmp_path, no_graphviz):
-    code, _, err = run("draw", TINY, "-o", tmp_path / "model.svg")
+@pytest.mark.parametrize("form", ["svg", "html"])
+def test_draw_without_graphviz_is_3_and_writes_the_dot(run, tmp_path, no_graphviz, form):
+    code, _, err = run("draw", TINY, "-o", tmp_path / f"model.{form}")
+    kept = tmp_path / "model.dot"
 
     assert code == 3
     assert "error[D301]: no Graphviz was found" in err
-    assert list(tmp_path.iterdir()) == []
+    assert f"wrote {kept}, which any Graphviz can draw" in err
+    assert list(tmp_path.iterdir()) == [kept]
+    assert kept.read_text(encoding="utf-8") == diagram.draw(composer.graph(TINY))
+
+
+def test_mermaid_needs_no_graphviz(run, no_graphviz):
+    code, out, err = run("draw", TINY, "--format", "mermaid", "--direction", "right")
+
+    assert (code, err) == (0, "")
+    assert out == diagram.draw_mermaid(composer.graph(TINY), direction="right")
+
+
+def test_a_page_follows_the_readers_theme_unless_said(run):
+    _, auto, _ = run("draw", TINY, "--format", "html")
+    _, dark, _ = run("draw", TINY, "--format", "html", "--theme", "dark")
+
+    assert '<html lang="en">' in auto
+    assert '<html lang="en" data-theme="dark">' in dark
 
 
 # The texts

@@ -26,6 +26,7 @@ from .kinds import kinds
 from .reading import Color, exit_code
 from .scale import scale
 from .texts import emit, expand, schema
+from .watch import watch
 from .weights import convert, export_weights
 
 OK, FINDINGS, USAGE, MISSING_TOOL, INTERNAL = 0, 1, 2, 3, 101
@@ -38,7 +39,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 COMMANDS = (
-    check, build, draw, describe, diff, scale, expand, emit, convert, export_weights, coordinates,
+    check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
+    coordinates,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
+
+from composer.graph.graph import Graph
 
 from .describe import readable
 from .output import UsageError, failure, message, product
@@ -28,6 +30,11 @@ class Format(str, Enum):
     png = "png"
     pdf = "pdf"
     dot = "dot"
+    mermaid = "mermaid"
+    html = "html"
+
+
+_SUFFIXES = {"mmd": "mermaid", "htm": "html"}
 
 
 class Theme(str, Enum):
@@ -55,8 +62,12 @@ def draw(
         Format | None, typer.Option("--format", help="Default: as FILE is called, else svg.")
     ] = None,
     theme: Annotated[
-        Theme, typer.Option("--theme", help="Colours; auto follows the reader's, in an SVG.")
-    ] = Theme.light,
+        Theme | None,
+        typer.Option(
+            "--theme",
+            help="Colours; auto follows the reader's, in SVG and HTML. Default: light; auto in HTML.",
+        ),
+    ] = None,
     depth: Annotated[
         int | None,
         typer.Option(
@@ -95,23 +106,47 @@ def draw(
     graph = made[1]
     changes = _changes(spec, made, before, before_size)
     depth = diagram.fitting_depth(graph) if depth is None else depth
-    dot = diagram.draw(
-        graph, theme=theme.value, depth=depth, direction=direction.value, changes=changes
-    )
+    theme = theme or (Theme.auto if form is Format.html else Theme.light)
+    asked = Drawing(theme.value, depth, direction.value, changes)
     try:
-        data = (
-            dot.encode()
-            if form is Format.dot
-            else diagram.render(dot, form.value, theme=theme.value)
-        )
+        data = _drawn(graph, form, asked)
     except diagram.DrawingError as error:
         failure(str(error), "D301")
+        if out is not None:
+            kept = out.with_suffix(".dot")
+            write_file(kept, _drawn(graph, Format.dot, asked))
+            message(f"wrote {kept}, which any Graphviz can draw")
         raise typer.Exit(MISSING_TOOL) from None
     if out is None:
         product(data)
         return
     write_file(out, data)
     message(f"wrote {out} ({readable(len(data))})")
+
+
+class Drawing(NamedTuple):
+    """How a model is drawn."""
+
+    theme: Literal["light", "dark", "auto"]
+    depth: int
+    direction: Literal["up", "right"]
+    changes: Changes | None = None
+
+
+def _drawn(graph: Graph, form: Format, asked: Drawing) -> bytes:
+    """A drawing in a format. Raises DrawingError where Graphviz is needed and missing."""
+    from composer.targets import diagram
+
+    theme, depth, direction, changes = asked
+    if form is Format.html:
+        from composer.targets.page import page
+
+        return page(graph, theme=theme, depth=depth, direction=direction)
+    if form is Format.mermaid:
+        text = diagram.draw_mermaid(graph, theme=theme, depth=depth, direction=direction)
+        return text.encode()
+    dot = diagram.draw(graph, theme=theme, depth=depth, direction=direction, changes=changes)
+    return dot.encode() if form is Format.dot else diagram.render(dot, form.value, theme=theme)
 
 
 def _changes(
@@ -132,6 +167,7 @@ def _changes(
 def _format_of(out: Path | None) -> Format:
     """The format that a file's name says."""
     suffix = "" if out is None else out.suffix[1:].lower()
+    suffix = _SUFFIXES.get(suffix, suffix)
     if suffix in Format.__members__:
         return Format(suffix)
     if suffix:

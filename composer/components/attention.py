@@ -152,10 +152,12 @@ class _Heads(Component):
         return 2 * queries + 2 * keys + 2 * scores
 
     def _detail(self) -> str:
-        heads = f"{self.num_heads} heads × {self.head_dim}"
-        if self.num_kv_heads == 1:
-            return heads + ", 1 KV head"
-        return heads if self.num_kv_heads == self.num_heads else f"{heads}, {self.num_kv_heads} KV"
+        notes = [f"{self.num_heads} heads × {self.head_dim}"]
+        if self.num_kv_heads != self.num_heads:
+            notes.append(f"{self.num_kv_heads} KV" + (" head" if self.num_kv_heads == 1 else ""))
+        if self.qk_norm is not None:
+            notes.append("QK norm")
+        return ", ".join(notes)
 
 
 class Attention(_Heads):
@@ -252,7 +254,10 @@ class Attention(_Heads):
         elif self.causal:
             notes.append("causal")
         if self.position is not None:
-            notes.append(self.position.label(axes).title)
+            placed = self._positions(axes)
+            said = placed.component.label(placed.axes)
+            changed = isinstance(self.position, Rope) and self.position.theta != _THETA
+            notes.append(f"{said.title} {said.detail}" if changed else said.title)
         return Label("Masked Self-Attention" if self.causal else "Self-Attention", ", ".join(notes))
 
 
@@ -304,6 +309,9 @@ class CrossAttention(_Heads):
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())
+
+
+_THETA = Rope.model_fields["theta"].default
 
 
 def _nearest_divisor(option: str, wanted: int, number: int) -> str:

@@ -33,6 +33,20 @@ def with_bases(path: Path) -> Tree:
     return _with_bases(path, path.parent.resolve(), ())
 
 
+def files_of(path: Path) -> list[Path]:
+    """A spec file and those that it extends, nearest first.
+
+    Raises SpecError where one cannot be read.
+    """
+    found = [path]
+    while len(found) <= MAX_BASES:
+        base = get(load(found[-1]), ("extends",))
+        if not isinstance(base, Scalar) or not isinstance(base.value, str):
+            break
+        found.append(found[-1].parent / base.value)
+    return found
+
+
 def apply(tree: Tree, *, size: str | None = None, overrides: Iterable[str] = ()) -> Tree:
     """`tree` with one of its sizes and overrides applied."""
     if not isinstance(tree, Mapping):

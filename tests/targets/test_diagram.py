@@ -195,6 +195,49 @@ def test_one_set_applied_several_times_has_a_pink_pill():
     ]
 
 
+def test_what_a_shared_layer_has_for_itself_is_said():
+    drawing = parsed(
+        diagram.draw(composer.graph(ROOT / "specs/patterns/shared_encoder_decoder.yaml"))
+    )
+    titles = {name: [*_texts(block["label"])] for name, block in drawing.blocks}
+
+    assert titles["cluster_encoder"] == ["Encoder", "◆A", "layer", "×4"]
+    assert titles["cluster_decoder"] == [
+        "Decoder",
+        "◆A",
+        "layer",
+        "its own:",
+        "Cross-Attention",
+        "×4",
+    ]
+
+
+def test_layers_that_differ_in_their_positions_say_so_and_long_titles_are_wrapped():
+    spec = (
+        "composer: 1\nname: types\ninputs:\n  tokens: {kind: tokens, vocab_size: 9}\ndecoders:\n"
+        "  a_long_language_decoder:\n    from: tokens\n    d_model: 8\n    num_layers: 2\n"
+        "    attention: {num_heads: 2, qk_norm: rmsnorm, position: rope}\n"
+        "    layer_types: [near, far]\n    types:\n      near: {attention: {window: 4}}\n"
+        "      far: {attention: {position: {kind: rope, theta: 1e6}}}\n"
+        "outputs:\n  logits: {from: a_long_language_decoder, head: lm}\n"
+    )
+    texts = parsed(diagram.draw(composer.graph(spec))).texts
+
+    assert "2 heads × 4, QK norm, window 4, rotary" in texts
+    assert "2 heads × 4, QK norm, causal, rotary θ 1 000 000" in texts
+    assert [line for line in texts if line in {"A long", "language", "decoder"}] == [
+        "A long", "language", "decoder",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "specs").glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_published_model_is_drawn_at_every_depth(path):
+    model = composer.graph(path)
+    sizes = [parsed(diagram.draw(model, depth=depth)).nodes for depth in (0, 1, 2)]
+
+    assert len(sizes[0]) < len(sizes[1]) <= len(sizes[2])
+
+
 def test_the_left_arm_of_a_u_runs_down():
     lines = {(tail, head): line for tail, head, line in drawn("mirror_skips").lines}
 
@@ -215,6 +258,13 @@ def test_a_gated_feed_forward_shows_its_gate():
     inside = drawn("decoder_only", depth=2)
 
     assert {f"decoder.feed_forward.{part}" for part in ("gate", "up", "down")} <= set(inside.nodes)
+
+
+def test_experts_are_one_box_at_every_depth():
+    drawing = parsed(diagram.draw(composer.graph(ROOT / "specs/mixtral.yaml"), depth=2))
+
+    assert "decoder.feed_forward" in drawing.nodes
+    assert "decoder.attention.q" in drawing.nodes
 
 
 def test_too_large_a_drawing_fits_at_a_lower_depth():

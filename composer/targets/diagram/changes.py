@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .dot import Attributes, Html
 from .labels import samples
+from .sheet import Attributes, Html
 from .theme import Palette
 
 Tint = Literal["added", "changed"]

@@ -1,11 +1,11 @@
-"""The DOT language: a sheet that statements are put on, and the one place where text is quoted."""
+"""The DOT language: a sheet as its text, and the one place where text is quoted."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+
+from .sheet import Attribute, Attributes, Html, Item, Line, Node, Remark, Row, Sheet
 
 LONGEST = 120
 """Of a label that is longer, the rest is cut: it is one line."""
@@ -21,19 +21,6 @@ _UNSEEN = re.compile(
 _ENTITIES = str.maketrans(
     {"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "\\": r"\\"}  # \N is a node's name
 )
-
-
-class Html(str):
-    """A label in Graphviz's HTML, made by `labels` from escaped text; never from user text."""
-
-    __slots__ = ()
-
-
-Attribute = str | float | bool | tuple[str, ...]
-"""The value of an attribute: an `Html` is written as such, any other text is quoted, a tuple is
-the lines of a tooltip."""
-
-Attributes = Mapping[str, Attribute]
 
 
 def clean(text: str, longest: int = LONGEST) -> str:
@@ -58,75 +45,31 @@ def quote(text: str) -> str:
     return f'"{_escaped(text)}"'
 
 
-class Sheet:
-    """Statements of a drawing in the order in which they are written.
-
-    Lines stand after all nodes: a line that is written within a cluster moves its ends into it.
-    """
-
-    def __init__(self) -> None:
-        self._defaults: list[str] = []
-        self._lines: list[str] = []
-        self._top = _Block("")
-        self._clusters: dict[str, _Block] = {}
-        self._open = [self._top]
-
-    def default(self, of: str, **attributes: Attribute) -> None:
-        """Attributes of every `node` or `edge`."""
-        self._defaults.append(f"  {of} {_attributes(attributes)};")
-
-    def node(self, name: str, **attributes: Attribute) -> None:
-        """A node, within the cluster that is open."""
-        self._open[-1].items.append(f"{quote(name)} {_attributes(attributes)};")
-
-    def remark(self, text: str) -> None:
-        """A comment."""
-        self._open[-1].items.append(f"// {clean(text)}")
-
-    @contextmanager
-    def cluster(self, name: str, **attributes: Attribute) -> Iterator[None]:
-        """A cluster around the nodes that are put while it is open."""
-        block = self._clusters[name] = _Block(name, [f"graph {_attributes(attributes)};"])
-        self._open[-1].items.append(block)
-        with self.within(name):
-            yield
-
-    @contextmanager
-    def within(self, name: str) -> Iterator[None]:
-        """Opens a cluster again."""
-        self._open.append(self._clusters[name])
-        yield
-        self._open.pop()
-
-    def line(self, tail: str, head: str, **attributes: Attribute) -> None:
-        """A line between two nodes, each with its port where it has one: `name:e`."""
-        self._lines.append(f"  {_end(tail)} -> {_end(head)} {_attributes(attributes)};")
-
-    def row(self, *names: str) -> None:
-        """Nodes that stand in one rank."""
-        self._lines.append("  { rank=same; " + "; ".join(map(quote, names)) + " }")
-
-    def text(self, name: str, **attributes: Attribute) -> str:
-        """The whole as DOT, with the attributes of the graph itself."""
-        head = [f"digraph {quote(name)} {{", f"  graph {_attributes(attributes)};"]
-        return "\n".join([*head, *self._defaults, *self._top.lines("  "), *self._lines, "}", ""])
+def text(sheet: Sheet, name: str, attributes: Attributes) -> str:
+    """A sheet as DOT, with the attributes of the graph itself."""
+    head = [f"digraph {quote(name)} {{", f"  graph {_attributes(attributes)};"]
+    defaults = [f"  {of} {_attributes(given)};" for of, given in sheet.defaults]
+    lines = [f"  {_line(line)}" for line in sheet.lines]
+    return "\n".join([*head, *defaults, *_items(sheet.items, "  "), *lines, "}", ""])
 
 
-@dataclass(frozen=True)
-class _Block:
-    """A cluster: its statements and the clusters within it."""
+def _items(items: Iterable[Item], indent: str) -> Iterator[str]:
+    for item in items:
+        if isinstance(item, Remark):
+            yield f"{indent}// {clean(item.text)}"
+        elif isinstance(item, Node):
+            yield f"{indent}{quote(item.name)} {_attributes(item.attributes)};"
+        else:
+            yield f"{indent}subgraph {quote(item.name)} {{"
+            yield f"{indent}  graph {_attributes(item.attributes)};"
+            yield from _items(item.items, indent + "  ")
+            yield f"{indent}}}"
 
-    name: str
-    items: list[str | _Block] = field(default_factory=list)
 
-    def lines(self, indent: str) -> Iterator[str]:
-        for item in self.items:
-            if isinstance(item, str):
-                yield indent + item
-            else:
-                yield f"{indent}subgraph {quote(item.name)} {{"
-                yield from item.lines(indent + "  ")
-                yield f"{indent}}}"
+def _line(line: Line | Row) -> str:
+    if isinstance(line, Row):
+        return "{ rank=same; " + "; ".join(map(quote, line.names)) + " }"
+    return f"{_end(line.tail)} -> {_end(line.head)} {_attributes(line.attributes)};"
 
 
 def _end(name: str) -> str:

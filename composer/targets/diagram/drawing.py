@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from composer.graph.graph import Graph
 
-from . import labels
+from . import dot, labels, mermaid
 from .changes import Changes
 from .crosses import draw_crosses
 from .describe import describe, facts
@@ -12,6 +12,7 @@ from .order import keep_order
 from .parts import draw_part
 from .pen import Direction
 from .scene import Scene
+from .sheet import Attributes
 from .skips import draw_skips
 from .theme import FONT, LEGEND, LIGHT, Palette, Theme, palette
 from .ties import draw_ties
@@ -40,13 +41,27 @@ def draw(
     legend = labels.legend(pen.palette, [kind for kind in LEGEND if kind in pen.kinds], pen.kinds)
     if scene.changes:
         legend = labels.stacked(legend, scene.changes.legend(pen.palette))
-    return pen.sheet.text(
-        graph.name, **{"class": "drawing"}, rankdir="LR" if pen.right else "BT", newrank=True,
-        compound=True, splines="spline", nodesep=0.42, ranksep=0.38, pad=0.25,
-        bgcolor=pen.palette.canvas, fontname=FONT, fontcolor=pen.palette.title, fontsize=12,
-        labelloc="t" if pen.right else "b", labeljust="l",
-        label=labels.stacked(heading, legend) if pen.right else legend, tooltip=(describe(graph),),
-    )  # fmt: skip
+    look: Attributes = {
+        "class": "drawing", "rankdir": "LR" if pen.right else "BT", "newrank": True,
+        "compound": True, "splines": "spline", "nodesep": 0.42, "ranksep": 0.38, "pad": 0.25,
+        "bgcolor": pen.palette.canvas, "fontname": FONT, "fontcolor": pen.palette.title,
+        "fontsize": 12, "labelloc": "t" if pen.right else "b", "labeljust": "l",
+        "label": labels.stacked(heading, legend) if pen.right else legend,
+        "tooltip": (describe(graph),),
+    }  # fmt: skip
+    return dot.text(pen.sheet, graph.name, look)
+
+
+def draw_mermaid(
+    graph: Graph, *, theme: Theme = "light", depth: int = 1, direction: Direction = "up"
+) -> str:
+    """The drawing of a model as a Mermaid flowchart, which many pages show without a program.
+
+    It has the boxes, blocks and lines of `draw`; where they stand, Mermaid decides.
+    """
+    scene = _drawn(graph, palette(theme), depth, direction)
+    head = mermaid.Head(graph.title or graph.name, describe(graph), direction)
+    return mermaid.text(scene.pen.sheet, scene.pen.palette, head)
 
 
 def fitting_depth(graph: Graph, depth: int = 1) -> int:

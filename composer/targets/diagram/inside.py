@@ -14,7 +14,8 @@ from .pen import Box
 from .scene import Scene, Spot
 from .theme import LineKind
 
-_ATTENTION = ("q", "k", "v", "o")
+_ATTENTION = {"q.weight", "k.weight", "v.weight", "o.weight"}
+_FEED_FORWARD = {"up.weight", "down.weight"}
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,8 @@ class Ends:
 
 def has_inside(node: Node) -> bool:
     """Whether the parts of a component are known by the names of its parameters."""
-    names = {tensor.split(".")[0] for tensor in node.placed.tensors}
-    return names >= set(_ATTENTION) or names >= {"up", "down"}
+    names = set(node.placed.tensors)
+    return names >= _ATTENTION or names >= _FEED_FORWARD
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
+from xml.etree import ElementTree as ET
 
-from .dot import Html, clean, escape
+from .dot import clean, escape
+from .sheet import Html
 from .theme import LEGEND, WIDTHS, LineKind, Palette
 
 PORT = "left"
@@ -45,11 +48,15 @@ def inside(palette: Palette, title: str, detail: str, letters: str) -> Html:
 
 
 def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill]) -> Html:
-    """The title of a block in its corner, in bold and with more below it, and the pills."""
+    """The title of a block in its corner, in bold and with more below it, and the pills.
+
+    The title may have several lines.
+    """
     title, *more = rows
-    head = f'<FONT POINT-SIZE="11.5">{_bold(title)}</FONT>{mark(palette, letters)}'
-    lines = [head, *(font(text, palette.secondary, 9.5) for text in more)]
-    cells = [head if not more else _table(lines, 0, align="RIGHT")]
+    heads = [f'<FONT POINT-SIZE="11.5">{_bold(line)}</FONT>' for line in title.split("\n")]
+    heads[-1] += mark(palette, letters)
+    lines = [*heads, *(font(text, palette.secondary, 9.5) for text in more)]
+    cells = [lines[0] if len(lines) == 1 else _table(lines, 0, align="RIGHT")]
     for text, shared in pills:
         cells.append(_pill(palette.shared if shared else palette.badge, palette.badge_text, text))
     return Html(_row(cells, 2))
@@ -98,6 +105,26 @@ def stacked(*labels: Html) -> Html:
 def plain(text: str) -> Html:
     """Text as it is."""
     return Html(escape(text))
+
+
+def lines_of(label: Html) -> list[str]:
+    """The words of a label, one text for each of its rows."""
+    rows = _rows(ET.fromstring(f"<L>{label}</L>"))  # noqa: S314 - made above, of escaped text
+    texts = (re.sub(r"\s+", " ", row.replace("\\\\", "\\")).strip() for row in rows)
+    return [text for text in texts if text]
+
+
+def _rows(element: ET.Element) -> list[str]:
+    """Texts one below the other; a table of one row stands on the line of what is around it."""
+    rows = [element.text or ""]
+    for child in element:
+        first, *more = _rows(child)
+        if child.tag == "TR" and rows != [""]:
+            rows.append("")
+        rows[-1] += f" {first}"
+        rows += more
+        rows[-1] += child.tail or ""
+    return rows
 
 
 def font(text: str, color: str, size: float) -> str:

@@ -9,10 +9,10 @@ from composer.shapes import Shape, evaluate, lengths_in
 
 from . import words
 from .columns import Column
-from .dot import Attributes, Html
 from .labels import box
 from .pen import Box
 from .scene import Place, Scene, Spot, written_at
+from .sheet import Attributes, Html
 from .stack import draw_stack
 
 _ANY_LENGTH = 5040

@@ -11,7 +11,7 @@ from composer.components.component import Role
 
 from . import labels
 from .columns import Column
-from .dot import Attribute, Attributes, Html, Sheet
+from .sheet import Attribute, Attributes, Html, Sheet
 from .theme import FONT, STYLES, WIDTHS, LineKind, Palette
 
 Direction = Literal["up", "right"]
@@ -174,7 +174,7 @@ class Pen:
             tail, head = head, tail
             given = {_SWAPPED.get(key, key): value for key, value in given.items()}
             given.setdefault("dir", "back")
-        self.sheet.line(tail, head, **given)
+        self.sheet.line(tail, head, turned=back, **given)
         self.kinds.setdefault(kind, "")
 
     def _style(self, kind: LineKind) -> dict[str, Attribute]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -41,7 +42,12 @@ def render(dot: str, fmt: Format, theme: Theme = "light") -> bytes:
     """
     program = os.environ.get(_ENGINE) or shutil.which("dot")
     data = _by_program(program, dot, fmt) if program else _in_process(dot, fmt)
-    return finish(data, theme) if fmt == "svg" else data
+    return finish(data, theme, mark_of(dot, theme)) if fmt == "svg" else data
+
+
+def mark_of(dot: str, theme: Theme) -> str:
+    """What tells an SVG from that of any other DOT text or theme, whatever Graphviz drew it."""
+    return hashlib.sha256(f"{theme}\n{dot}".encode()).hexdigest()[:16]
 
 
 def _by_program(program: str, dot: str, fmt: Format) -> bytes:

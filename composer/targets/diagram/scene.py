@@ -14,10 +14,10 @@ from composer.shapes import Shape, show
 from . import labels, words
 from .changes import Changes
 from .columns import Column, columns_of
-from .dot import Attributes
 from .folds import Fold
 from .marks import Marks
 from .pen import LOW, Box, Direction, Pen
+from .sheet import Attributes
 from .theme import Palette
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from composer.graph.graph import Skip, Stack, State
 
 from . import words
-from .dot import Attributes
 from .scene import LayerPlace, Scene, Spot
+from .sheet import Attributes
 
 
 def draw_skips(scene: Scene) -> None:

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from textwrap import wrap
 
 from composer.components.component import Placed
 from composer.graph.graph import Stack
 
 from . import labels, words
 from .columns import Column
-from .dot import Attributes, Html
 from .folds import Fold, folds_of
 from .layer import draw_layer
 from .pen import Box, entering
 from .scene import LayerPlace, Place, Reader, Scene, Spot, written_at
+from .sheet import Attributes, Html
 
 _SHORT = 8
 """Characters of a name that leave room for `layer` beside the line that comes out of a block."""
+
+
+_WIDE = 14
+"""Characters of a title's line."""
 
 
 def draw_stack(scene: Scene, stack: Stack, column: Column) -> Place:
@@ -87,7 +93,7 @@ def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
     folds, block = folds_of(stack), f"cluster_{stack.name}"
     single = len(folds) == 1
     letters = scene.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
-    title, look = _title(scene, stack, letters, single=single), scene.tint(stack.name)
+    title, look = _title(scene, stack, letters, folds), scene.tint(stack.name)
     with scene.pen.block(block, title, _about(scene, stack), look=look):
         if single:
             made = [draw_layer(scene, stack, folds[0], stack.name, column)]
@@ -103,11 +109,34 @@ def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
     )
 
 
-def _title(scene: Scene, stack: Stack, letters: str, *, single: bool) -> Html:
-    """Name, letters and number of layers."""
-    name = title_of(stack)
+def _title(scene: Scene, stack: Stack, letters: str, folds: tuple[Fold, ...]) -> Html:
+    """Name, letters, number of layers, and what of them is not shared."""
+    single = len(folds) == 1
+    # Right of the line that comes out of the block there is room for so much.
+    name = "\n".join(wrap(title_of(stack), _WIDE, break_long_words=False))
     rows = [f"{name} layer"] if len(name) <= _SHORT and not letters else [name, "layer"]
-    return labels.block(scene.pen.palette, rows if single else [name], letters, pills(stack))
+    rows = rows if single else [name]
+    if letters and (own := _own(scene, stack, folds)):
+        rows += ["its own:", *own]
+    return labels.block(scene.pen.palette, rows, letters, pills(stack))
+
+
+def _own(scene: Scene, stack: Stack, folds: tuple[Fold, ...]) -> list[str]:
+    """What a layer that is shared as a whole has for itself, such as an attention elsewhere."""
+    aliases = scene.graph.aliases
+    found = [
+        body.node.placed.component.label(body.node.placed.axes).title
+        for fold in folds
+        for branch in fold.kind.branches
+        for body in branch.bodies
+        if body.node.placed.tensors
+        and not _shared(f"{stack.name}.layers.{fold.numbers[-1]}.{body.node.name}.", aliases)
+    ]
+    return list(dict.fromkeys(found))
+
+
+def _shared(below: str, aliases: Mapping[str, str]) -> bool:
+    return any(name.startswith(below) for pair in aliases.items() for name in pair)
 
 
 def _fold(

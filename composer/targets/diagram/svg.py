@@ -7,14 +7,16 @@ from xml.etree import ElementTree as ET
 from .theme import DARK, FONT_STACK, LIGHT, Theme, tokens
 
 _SVG = "http://www.w3.org/2000/svg"
+_MATERIAL = "[data-md-color-scheme"
 _TITLE = "{http://www.w3.org/1999/xlink}title"
 
 
-def finish(svg: bytes, theme: Theme) -> bytes:
-    """The SVG with the whole font stack, tooltips and alternative text.
+def finish(svg: bytes, theme: Theme, mark: str) -> bytes:
+    """The SVG with the whole font stack, tooltips, alternative text, and a mark of its origin.
 
     With `theme="auto"` it has no canvas, and its light colours become dark ones where the reader
-    prefers a dark page, or where an element around it says `data-theme="dark"`.
+    prefers a dark page, or where an element around it says `data-theme="dark"`, or what Material for
+    MkDocs says instead.
     """
     root = ET.fromstring(svg)  # noqa: S314 - Graphviz wrote it
     drawing = root.find(f"{{{_SVG}}}g")
@@ -23,6 +25,7 @@ def finish(svg: bytes, theme: Theme) -> bytes:
     about = drawing.find(f"{{{_SVG}}}title")
     text = "" if about is None else about.text or ""
     root.attrib.update({"class": "composer", "role": "img", "aria-label": text})
+    root.set("data-drawn", mark)
     style = ET.Element(f"{{{_SVG}}}style")
     style.text = f"svg.composer text{{font-family:{FONT_STACK}}}"
     if theme == "auto":
@@ -63,8 +66,8 @@ def _both_themes(svg: str) -> str:
     return "".join([
         *rules,
         f"@media (prefers-color-scheme:dark){{svg.composer{{{values}}}}}",
-        f"[data-theme=dark] svg.composer{{{values}}}",
-        f"[data-theme=light] svg.composer{{{unset}}}",
+        f"[data-theme=dark] svg.composer,{_MATERIAL}=slate] svg.composer{{{values}}}",
+        f"[data-theme=light] svg.composer,{_MATERIAL}=default] svg.composer{{{unset}}}",
     ])  # fmt: skip
 
 

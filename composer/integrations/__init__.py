@@ -1,0 +1,1 @@
+"""Composer inside other tools: Sphinx, MkDocs, pre-commit."""
