@@ -14,6 +14,7 @@ from . import (
     heads,
     initialization,
     inputs,
+    lora,
     mamba,
     mla,
     modules,

@@ -11,7 +11,17 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .component import (
+    Component,
+    Label,
+    LinearMap,
+    Mask,
+    OptionError,
+    Placed,
+    Role,
+    Tensors,
+    place,
+)
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -106,6 +116,16 @@ class _Heads(Component):
                 tensors[f"{name}.bias"] = shape[:1]
         # A module's own parameters come before those of the modules in it.
         return {"sinks": (axes.num_heads,), **tensors} if self.sinks else tensors
+
+    def _maps(self, axes: Axes, source: Size) -> dict[str, LinearMap]:
+        """The four projections; keys and values are of `source` vectors."""
+        rows, read = axes.batch * axes.time, axes.batch * source
+        return {
+            "q": LinearMap("q", rows),
+            "k": LinearMap("k", read),
+            "v": LinearMap("v", read),
+            "o": LinearMap("o", rows),
+        }
 
     def _biased(self, projection: str) -> bool:
         return self.bias if isinstance(self.bias, bool) else projection in self.bias
@@ -216,6 +236,9 @@ class Attention(_Heads):
     def tensors(self, axes: Axes) -> Tensors:
         return self._projections(axes, axes.d_model)
 
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return self._maps(axes, axes.time)
+
     def parts(self, axes: Axes) -> dict[str, Placed]:
         held = super().parts(axes)
         if self.position is not None and getattr(self.position, "per_layer", False):
@@ -296,6 +319,9 @@ class CrossAttention(_Heads):
 
     def tensors(self, axes: Axes) -> Tensors:
         return self._projections(axes, axes.width)
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return self._maps(axes, axes.source)
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         width = axes.width if axes.width != axes.d_model else None

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, ShapeError, Size, show
 
-from .component import Component, Inputs, Label, Role, Tensors
+from .component import Component, Inputs, Label, LinearMap, Role, Tensors
 from .options import Positive
 
 Shapes = tuple[Shape, ...]
@@ -111,6 +111,9 @@ class Concat(Combine):
             return {}
         return {"linear.weight": (axes.d_model, axes.width), "linear.bias": (axes.d_model,)}
 
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return {} if self.d_model is None else {"linear": LinearMap("mix", axes.rows)}
+
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"width": axes.width, "d_model": axes.d_model, "dim": self._dim(axes)}
 
@@ -142,6 +145,9 @@ class Gated(Combine):
     def tensors(self, axes: Axes) -> Tensors:
         width = axes.count * axes.d_model
         return {"gate.weight": (width, width), "gate.bias": (width,)}
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return {"gate": LinearMap("mix", axes.rows)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"d_model": axes.d_model, "count": axes.count}
@@ -201,6 +207,14 @@ class Hierarchical(Combine):
         made, axes, outputs = super().infer(inputs, place)
         batch, time, _ = outputs[""]
         return made, Axes({**axes, "batch": batch, "time": time}), outputs
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows = axes.batch * axes.time
+        return {
+            "q": LinearMap("q", rows),
+            "k": LinearMap("k", rows * axes.count),
+            "v": LinearMap("v", rows * axes.count),
+        }
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"d_model": axes.d_model}

@@ -21,6 +21,11 @@ Role = Literal[
     "projection", "head", "resample", "operator", "combine", "gate",
 ]  # fmt: skip
 
+LinearRole = Literal[
+    "q", "k", "v", "o", "ffn_in", "ffn_out", "head", "router", "mix", "project",
+]  # fmt: skip
+"""What a linear map is for."""
+
 Scale = Literal["width", "inner", "heads", "groups", "depth", "length", "kept"]
 """What an option is when a model grows: see `composer.scaling.rules`."""
 
@@ -46,6 +51,7 @@ SLOTS = {
     "read": "as the `read` of a cross connection",
     "pool": "inside a head",
     "initialization": "as the `initialization` of a model",
+    "linear_adapter": "under `adapt`, on linear maps",
 }
 
 
@@ -89,6 +95,14 @@ class Label:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class LinearMap:
+    """A linear map inside a component: what it is for, and how many vectors it maps in a pass."""
+
+    role: LinearRole
+    rows: Size
+
+
 class Component(BaseModel):
     """The base of every kind.
 
@@ -123,6 +137,11 @@ class Component(BaseModel):
     def half(self) -> str:
         """The class that computes it; a kind may have one of torch's own for its plain form."""
         return type(self).module
+
+    @property
+    def holder(self) -> str:
+        """For an adapter of linear maps: the class of a map that has some of them."""
+        raise NotImplementedError(self.kind)
 
     @property
     def sees_future(self) -> bool:
@@ -180,6 +199,10 @@ class Component(BaseModel):
 
         They are in the state dict and in weight maps, and in no parameter count.
         """
+        return {}
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        """The `nn.Linear`s of its torch half by attribute, "" being itself; not those of `parts`."""
         return {}
 
     def parts(self, axes: Axes) -> dict[str, Placed]:
@@ -249,12 +272,30 @@ def _check_declaration(cls: type[Component], kind: str) -> None:
 
 
 @dataclass(frozen=True)
+class Adapter:
+    """What changes a linear map of a component: the map's attribute, a name, and the change."""
+
+    linear: str
+    name: str
+    placed: Placed
+
+    @property
+    def path(self) -> str:
+        """The attribute that holds it, below the component."""
+        return f"{self.linear}.{self.name}".lstrip(".")
+
+
+@dataclass(frozen=True)
 class Placed:
-    """A component in its place: completed, with the sizes of its axes and its outputs' shapes."""
+    """A component in its place: completed, with the sizes of its axes and its outputs' shapes.
+
+    `adapters` change the results of its linear maps.
+    """
 
     component: Component
     axes: Axes
     outputs: dict[str, Shape] = field(hash=False)
+    adapters: tuple[Adapter, ...] = ()
 
     @property
     def shape(self) -> Shape:
@@ -282,7 +323,35 @@ class Placed:
             for name, part in self.parts.items()
             for tensor, shape in part.tensors.items()
         }
-        return {**own, **inner}
+        whole = {**own, **inner}
+        for adapter in self.adapters:
+            whole = _after_map(whole, adapter)
+        return whole
+
+    @cached_property
+    def linears(self) -> dict[str, LinearMap]:
+        """Every linear map by its attribute, those of parts with the names of the parts before."""
+        inner = {
+            f"{name}.{linear}": each
+            for name, part in self.parts.items()
+            for linear, each in part.linears.items()
+        }
+        return {**self.component.linears(self.axes), **inner}
+
+    @property
+    def label(self) -> Label:
+        """What a diagram writes into its box, with what adapts it."""
+        made = self.component.label(self.axes)
+        adapted: dict[str, list[str]] = {}
+        for adapter in self.adapters:
+            said = adapter.placed.component.label(adapter.placed.axes)
+            word = f"{said.title} {said.detail}"
+            adapted.setdefault(word, []).append(adapter.linear.rpartition(".")[2])
+        notes = [
+            word + (f" on {', '.join(linears)}" if any(linears) else "")
+            for word, linears in adapted.items()
+        ]
+        return Label(made.title, ", ".join(note for note in (made.detail, *notes) if note))
 
     @cached_property
     def buffers(self) -> Tensors:
@@ -310,7 +379,23 @@ class Placed:
         total = self.component.flops(self.axes)
         for part in self.parts.values():
             total = total + part.flops()
+        for adapter in self.adapters:
+            total = total + adapter.placed.flops()
         return total
+
+
+def _after_map(tensors: Tensors, adapter: Adapter) -> Tensors:
+    """Tensors with those of an adapter after those of its linear map, as in the torch half."""
+    prefix = f"{adapter.linear}." if adapter.linear else ""
+    names = list(tensors)
+    last = max(at for at, name in enumerate(names) if name.startswith(prefix)) + 1
+    added = {f"{adapter.path}.{name}": s for name, s in adapter.placed.tensors.items()}
+    before, after = names[:last], names[last:]
+    return {
+        **{name: tensors[name] for name in before},
+        **added,
+        **{name: tensors[name] for name in after},
+    }
 
 
 def place(component: Component, inputs: Inputs, /, **given: object) -> Placed:

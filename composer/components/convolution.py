@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Mask, OptionError, Role, Tensors
+from .component import Component, Label, LinearMap, Mask, OptionError, Role, Tensors
 from .options import Positive
 
 
@@ -60,6 +60,10 @@ class Conv(Component):
             if self.bias or name == "norm":
                 tensors[f"{name}.bias"] = shape[:1]
         return tensors
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows = axes.batch * axes.time
+        return {name: LinearMap("project", rows) for name in ("expand", "contract")}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

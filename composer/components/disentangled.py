@@ -10,7 +10,18 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import Component, Inputs, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .component import (
+    Component,
+    Inputs,
+    Label,
+    LinearMap,
+    Mask,
+    OptionError,
+    Placed,
+    Role,
+    Tensors,
+    place,
+)
 from .options import Positive, PositiveNumber, Probability
 
 
@@ -159,6 +170,16 @@ class Disentangled(Component):
             if self.bias:
                 tensors[f"{name}.bias"] = shape[:1]
         return tensors
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows = axes.batch * axes.time
+        both = rows + next(iter(self.tables(axes).values())).axes["rows"]
+        return {
+            "q": LinearMap("q", both),
+            "k": LinearMap("k", both),
+            "v": LinearMap("v", rows),
+            "o": LinearMap("o", rows),
+        }
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Name, Role, Tensors
+from .component import Component, Label, LinearMap, Name, Role, Tensors
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -60,6 +60,14 @@ class _FeedForward(Component):
             "activation": Name(ACTIVATIONS[activation]),
             "bias": self.bias,
             "dropout": self.dropout,
+        }
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows = axes.batch * axes.time
+        widening = [name for name in ("gate", "up") if f"{name}.weight" in self.tensors(axes)]
+        return {
+            **{name: LinearMap("ffn_in", rows) for name in widening},
+            "down": LinearMap("ffn_out", rows),
         }
 
     def _linears(self, axes: Axes, *widening: str) -> Tensors:

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Mask, Name, Placed, Role, Tensors, place
+from .component import Component, Label, LinearMap, Mask, Name, Placed, Role, Tensors, place
 from .feed_forward import ACTIVATIONS, Activation
 from .modules import Pool
 from .norms import LayerNorm
@@ -42,6 +42,9 @@ class Lm(Component):
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"head.weight": (axes.vocab_size, axes.d_model)}
         return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias else tensors
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return {"head": LinearMap("head", axes.batch * axes.time)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {
@@ -108,6 +111,10 @@ class MaskedLm(Component):
         assert self.norm is not None, "complete() sees to it"
         return {"norm": place(self.norm, {"x": (axes.batch, axes.time, axes.width)})}
 
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows = axes.batch * axes.time
+        return {"dense": LinearMap("project", rows), "head": LinearMap("head", rows)}
+
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {
             "d_model": axes.d_model,
@@ -146,6 +153,9 @@ class Linear(Component):
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"head.weight": (axes.out_features, axes.d_model)}
         return {**tensors, "head.bias": (axes.out_features,)} if self.bias else tensors
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return {"head": LinearMap("head", axes.batch * axes.time)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {
@@ -190,6 +200,9 @@ class Classification(Component):
 
     def parts(self, axes: Axes) -> dict[str, Placed]:
         return {"pool": place(Pool(by=self.pool), {"x": (axes.batch, axes.time, axes.d_model)})}
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return {"head": LinearMap("head", axes.batch)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Role, Scale, Tensors
+from .component import Component, Label, LinearMap, Role, Scale, Tensors
 from .options import Positive
 
 
@@ -70,6 +70,10 @@ class Mamba(Component):
         tensors |= {"dt_proj.weight": (inner, rank), "dt_proj.bias": (inner,)}
         tensors["out_proj.weight"] = (axes.d_model, inner)
         return {**tensors, "out_proj.bias": (axes.d_model,)} if self.bias else tensors
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        names = ("in_proj", "x_proj", "dt_proj", "out_proj")
+        return {name: LinearMap("project", axes.batch * axes.time) for name in names}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         names = ("d_inner", "state_size", "kernel_size", "dt_rank", "bias", "conv_bias")

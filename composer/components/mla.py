@@ -10,7 +10,19 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Mask, OptionError, Placed, Role, Scale, Tensors, place
+from .component import (
+    Component,
+    Label,
+    LinearMap,
+    LinearRole,
+    Mask,
+    OptionError,
+    Placed,
+    Role,
+    Scale,
+    Tensors,
+    place,
+)
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -102,6 +114,13 @@ class Mla(Component):
         norm, steps = RmsNorm(eps=self.eps), (axes.batch, axes.time)
         parts = {} if self.q_rank is None else {"q_norm": place(norm, {"x": (*steps, self.q_rank)})}
         return {**parts, "kv_norm": place(norm, {"x": (*steps, axes.kv_rank)})}
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        roles: dict[str, LinearRole] = {
+            "q_down": "q", "q": "q", "kv_down": "k", "k_rope": "k", "k": "k", "v": "v", "o": "o",
+        }  # fmt: skip
+        rows, tensors = axes.batch * axes.time, self.tensors(axes)
+        return {n: LinearMap(r, rows) for n, r in roles.items() if f"{n}.weight" in tensors}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         names = ("num_heads", "q_rank", "kv_rank", "head_dim", "rope_dim", "v_head_dim", "bias",

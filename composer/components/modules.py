@@ -10,7 +10,17 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import Component, Inputs, Label, Mask, Name, OptionError, Role, Tensors
+from .component import (
+    Component,
+    Inputs,
+    Label,
+    LinearMap,
+    Mask,
+    Name,
+    OptionError,
+    Role,
+    Tensors,
+)
 from .feed_forward import ACTIVATIONS, TITLES, Activation
 from .options import Positive
 
@@ -54,6 +64,10 @@ class Project(Component):
         inside = "" if self.activation is None else "linear."
         tensors: Tensors = {f"{inside}weight": (axes.d_model, axes.width)}
         return {**tensors, f"{inside}bias": (axes.d_model,)} if self.bias else tensors
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        inside = "" if self.activation is None else "linear"
+        return {inside: LinearMap("project", axes.rows)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         given = {"in_features": axes.width, "out_features": axes.d_model, "bias": self.bias}

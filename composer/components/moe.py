@@ -10,7 +10,18 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, Name, OptionError, Placed, Role, Scale, Tensors, place
+from .component import (
+    Component,
+    Label,
+    LinearMap,
+    Name,
+    OptionError,
+    Placed,
+    Role,
+    Scale,
+    Tensors,
+    place,
+)
 from .feed_forward import ACTIVATIONS, Activation, Glu
 from .options import Number, Positive, PositiveNumber
 
@@ -141,6 +152,11 @@ class Moe(Component):
             return {}
         shared = Glu(d_ff=self.shared_d_ff, activation=self.activation, bias=False)
         return {"shared": place(shared, {"x": (axes.batch, axes.time, axes.d_model)})}
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows = axes.batch * axes.time
+        router = {"router": LinearMap("router", rows)}
+        return {**router, "shared_gate": LinearMap("router", rows)} if self.shared_gate else router
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         other = {"kind", "activation", "score", "shared_d_ff"}

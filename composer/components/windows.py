@@ -11,7 +11,18 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import Component, Inputs, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .component import (
+    Component,
+    Inputs,
+    Label,
+    LinearMap,
+    Mask,
+    OptionError,
+    Placed,
+    Role,
+    Tensors,
+    place,
+)
 from .norms import LayerNorm
 from .options import Natural, Positive, PositiveNumber, Probability
 
@@ -109,6 +120,11 @@ class WindowAttention(_Grid):
                 tensors[f"{name}.bias"] = shape[:1]
         return tensors
 
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        rows, columns = (side + -side % self.window for side in (axes.rows, axes.columns))
+        names: tuple[Literal["q", "k", "v", "o"], ...] = ("q", "k", "v", "o")
+        return {name: LinearMap(name, axes.batch * rows * columns) for name in names}
+
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {
             "d_model": axes.d_model,
@@ -175,6 +191,9 @@ class PatchMerge(_Grid):
     def parts(self, axes: Axes) -> dict[str, Placed]:
         shape = (axes.batch, axes.merged, 4 * axes.width)
         return {"norm": place(LayerNorm(eps=self.eps), {"x": shape})}
+
+    def linears(self, axes: Axes) -> dict[str, LinearMap]:
+        return {"linear": LinearMap("project", axes.batch * axes.merged)}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

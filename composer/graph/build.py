@@ -1,4 +1,4 @@
-"""From spec to graph: resolve, infer, share, freeze, parametrize, in this order.
+"""From spec to graph: resolve, infer, share, adapt, freeze, parametrize, in this order.
 
 Each stage reports all it finds.
 """
@@ -11,6 +11,7 @@ from composer.components.component import place
 from composer.diagnostics import Problems
 from composer.language.spec import ModelSpec
 
+from .adapting import adapt
 from .freezing import freeze
 from .graph import Graph
 from .infer import infer
@@ -45,6 +46,8 @@ def build_graph(spec: ModelSpec) -> Graph:
         place(spec.initialization.component, {}),
         spec.tree.span.file,
     )
+    made = adapt(spec, made, problems)
+    problems.raise_if_any()
     frozen = freeze(spec, made, problems)
     check_weights(spec, made, problems)
     problems.raise_if_any()

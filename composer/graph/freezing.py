@@ -16,11 +16,13 @@ from .tensors import first_names
 def freeze(spec: ModelSpec, graph: Graph, problems: Problems) -> frozenset[str]:
     """First names of the parameters that a spec freezes.
 
-    A shared parameter must be frozen under all of its names, or under none.
+    A shared parameter must be frozen under all of its names, or under none. What adapters add is
+    trained always; a spec that has some, and does not say what is frozen, freezes all else.
     """
+    own = graph.tensors.keys() - graph.added
     if spec.freeze is None:
-        return frozenset()
-    names = {n: first for n, first in first_names(graph).items() if first in graph.tensors}
+        return frozenset(own) if spec.adapt else frozenset()
+    names = {n: first for n, first in first_names(graph).items() if first in own}
     chosen = select(spec.freeze.parts, names, graph, problems)
     less = select(spec.freeze.unless, names, graph, problems)
     for path in spec.freeze.unless:

@@ -358,6 +358,16 @@ class Graph:
             if (name := f"{path}.{tensor}") not in self.aliases
         }
 
+    @cached_property
+    def added(self) -> frozenset[str]:
+        """First names of the parameters that adapters add, which no other model's weights have."""
+        return frozenset(
+            name
+            for path, node in self.nodes()
+            for tensor in _added(node)
+            if (name := f"{path}.{tensor}") not in self.aliases
+        )
+
     @property
     def state(self) -> dict[str, tuple[int, ...]]:
         """Shapes of what is saved and loaded: parameters, then buffers."""
@@ -367,3 +377,11 @@ class Graph:
     def parameters(self) -> int:
         """Number of parameters, each shared one counted once."""
         return sum(prod(shape) for shape in self.tensors.values())
+
+
+def _added(node: Node) -> Iterator[str]:
+    """Names of the tensors of a component that adapters add."""
+    if "branch_adapter" in node.component.slots:
+        yield from node.placed.tensors
+    for adapter in node.placed.adapters:
+        yield from (f"{adapter.path}.{name}" for name in adapter.placed.tensors)

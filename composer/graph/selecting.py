@@ -49,17 +49,18 @@ def filled(
 
 
 def select(
-    paths: tuple[TensorPath, ...], names: AnyMapping[str, str], graph: Graph, problems: Problems
-) -> dict[str, str]:
+    paths: tuple[TensorPath, ...], names: AnyMapping[str, str], graph: Graph, problems: Problems,
+    what: str = "parameters",
+) -> dict[str, str]:  # fmt: skip
     """Of `names`, those that `paths` name; a path that names none is added to the problems."""
     for path in paths:
         if not selected((path,), names):
-            _nothing(path, names, graph, problems)
+            _nothing(path, names, graph, problems, what)
     return selected(paths, names)
 
 
 def _nothing(
-    path: TensorPath, names: AnyMapping[str, str], graph: Graph, problems: Problems
+    path: TensorPath, names: AnyMapping[str, str], graph: Graph, problems: Problems, what: str
 ) -> None:
     """A path at which nothing is."""
     word, *rest = path.text.split(".")
@@ -74,7 +75,7 @@ def _nothing(
         problems.add("G210", why, path.span, fix=f"a layer from 0 to {last}")
         return
     near = guess(re.sub(r"\.layers\.\d+\b", ".layers.*", path.text), _prefixes(names))
-    problems.add("G210", f"'{path.text}' names no parameters", path.span, fix=near)
+    problems.add("G210", f"'{path.text}' names no {what}", path.span, fix=near)
 
 
 def _unknown(word: str, known: Iterable[str], span: Span, problems: Problems) -> None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from .graph import Graph, Module, Output, Part, Stack
+from .graph import Graph, Module, Node, Output, Part, Stack
 
 
 def first_names(graph: Graph) -> dict[str, str]:
@@ -54,17 +54,19 @@ class TensorNames:
         return {name[len(prefix) :]: self._shapes[name] for name in self._below.get(prefix, ())}
 
 
-def _tensors(part: Part) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Names and shapes of a part's tensors."""
+def nodes_of(part: Part) -> Iterator[tuple[str, Node]]:
+    """Every component of a part by its path, those of each layer even where layers are one."""
     if isinstance(part, Stack):
         whole = replace(part, layer_sets=tuple(range(len(part.layers))))
-        nodes = [(f"{part.name}.{path}", node) for path, node in whole.nodes()]
+        yield from ((f"{part.name}.{path}", node) for path, node in whole.nodes())
     elif isinstance(part, Module):
-        nodes = [(node.name, node) for node in (part.node, *part.tables.values())]
+        yield from ((node.name, node) for node in (part.node, *part.tables.values()))
     elif isinstance(part, Output) and part.head is not None:
-        nodes = [(part.name, part.head)]
-    else:
-        nodes = []
-    for path, node in nodes:
+        yield part.name, part.head
+
+
+def _tensors(part: Part) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Names and shapes of a part's tensors."""
+    for path, node in nodes_of(part):
         for name, shape in node.placed.state.items():
             yield f"{path}.{name}", shape

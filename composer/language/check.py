@@ -8,6 +8,7 @@ from typing import Literal
 from composer.components.component import Component
 from composer.diagnostics import Note, Problems, Span
 
+from .adapt import adapt_in
 from .connections import connection_in
 from .defaults import with_defaults
 from .dims import check_dims_used, dims_in
@@ -78,6 +79,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         _check_start(initialization, problems)
     weights = weights_in(tree, problems)
     freeze = freeze_in(tree, problems)
+    adapt = adapt_in(tree, context)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -99,6 +101,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         weights=weights,
         freeze=freeze,
         parametrization=None if parametrized is None else _with_base(tree, *parametrized),
+        adapt=adapt,
     )
 
 

@@ -54,6 +54,11 @@ class ModelFields(Fields):
         description="Paths of parameters that training leaves as they are; a list, or "
         "{parts: LIST, except: LIST}.",
     )
+    adapt: Any = Field(
+        default=None,
+        description="A list of adapters, e.g. {lora: {on: PATHS, rank: 8}}; all else is frozen "
+        "unless `freeze` says what is.",
+    )
 
 
 class StackFields(Fields):

@@ -11,6 +11,7 @@ from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
 from .freeze import FreezeSpec
+from .paths import TensorPath
 from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
@@ -159,6 +160,18 @@ ConnectionSpec = CrossSpec | SharedSpec | SkipSpec | ParallelSpec
 
 
 @dataclass(frozen=True)
+class AdaptSpec:
+    """An adapter, and what it changes: of what `paths` name, or of all, what has one of `roles`."""
+
+    made: Written
+    name: str
+    paths: tuple[TensorPath, ...]
+    roles: tuple[str, ...]
+    slot: str
+    span: Span
+
+
+@dataclass(frozen=True)
 class OutputSpec:
     """Something that a model returns."""
 
@@ -199,6 +212,7 @@ class ModelSpec:
     weights: Mapping[str, WeightMap] = field(default_factory=dict)
     freeze: FreezeSpec | None = None
     parametrization: ParametrizationSpec | None = None
+    adapt: tuple[AdaptSpec, ...] = ()
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

@@ -231,7 +231,7 @@ def _whole(tensor: str, first: str) -> str:
 
 
 def _label(placed: Placed) -> str:
-    label = placed.component.label(placed.axes)
+    label = placed.label
     return f"{label.title}: {label.detail}" if label.detail else label.title
 
 

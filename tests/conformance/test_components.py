@@ -7,20 +7,28 @@ import inspect
 import pytest
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from composer.components.component import KINDS, SLOTS, Placed, place
 from composer.shapes import Dim, evaluate, lengths_in
+from composer.targets.source.writing import constructor
 from tests.conformance import checks
 from tests.conformance.checks import made, module_of, names, placed
 
 OURS = {k: c for k, c in KINDS.items() if c.__module__.startswith("composer.components.")}
-SPECIAL = {"input", "initialization"}
+SPECIAL = {"input", "initialization", "linear_adapter"}
 """Slots whose kinds are no modules; they have checks of their own below."""
 EXAMPLES = [
     pytest.param(kind, options, id=f"{kind}-{index}")
     for kind, cls in OURS.items()
     for index, options in enumerate(cls.examples)
     if not SPECIAL & set(cls.slots)
+]
+ADAPTERS = [
+    pytest.param(kind, options, id=f"{kind}-{index}")
+    for kind, cls in OURS.items()
+    for index, options in enumerate(cls.examples)
+    if "linear_adapter" in cls.slots
 ]
 STATEFUL = [p for p in EXAMPLES if not checks.is_expression(placed(*p.values))]
 STATELESS = [p for p in EXAMPLES if checks.is_expression(placed(*p.values))]
@@ -74,6 +82,9 @@ def test_every_torch_half_belongs_to_a_kind():
     }  # fmt: skip
 
     used = {made(*p.values).half for p in EXAMPLES} | {cls.module for cls in OURS.values()}
+
+    adapters = {made(*p.values) for p in ADAPTERS}
+    used |= {one.half for one in adapters} | {one.holder for one in adapters}
 
     assert halves - {"TiedModule"} <= used
 
@@ -285,3 +296,46 @@ def test_initialization_sets_every_matrix_as_it_says(kind, options):
             assert layer.bias.eq(0).all()
     norm = list(module.parameters())[-2:]
     assert [p.tolist() for p in norm] == [p.tolist() for p in before[-2:]]
+
+
+# Linear maps, and what adapts them
+
+
+@pytest.mark.parametrize(("kind", "options"), STATEFUL)
+def test_linear_maps_are_declared(kind, options):
+    one = placed(kind, options)
+    maps = {name for name, m in module_of(one).named_modules() if type(m) is nn.Linear}
+
+    assert maps == set(one.linears)
+
+
+@pytest.mark.parametrize(("kind", "options"), ADAPTERS)
+def test_adapter_has_the_tensors_and_the_cost_that_it_declares(kind, options):
+    one = placed(kind, options)
+    rows, width = one.component.example_inputs["x"]
+    made_of = eval(constructor(one), dict(names()))  # text of our own making
+    holder = names()[one.component.holder]
+    adapted = holder(nn.Linear(width, one.axes.out_features), some=made_of).eval()
+    found = {n: tuple(p.shape) for n, p in made_of.named_parameters()}
+    with FlopCounterMode(display=False) as counter:
+        adapted.to("meta")(torch.empty(rows, width, device="meta"))
+    base = 2 * rows * width * one.axes.out_features
+
+    assert list(found.items()) == list(one.tensors.items())
+    assert counter.get_total_flops() == base + one.flops()
+
+
+@pytest.mark.parametrize(("kind", "options"), ADAPTERS)
+def test_adapter_starts_as_nothing_and_learns_in_every_tensor(kind, options):
+    one = placed(kind, options)
+    linear = nn.Linear(one.axes.in_features, one.axes.out_features)
+    made_of = eval(constructor(one), dict(names()))  # text of our own making
+    adapted = names()[one.component.holder](linear, some=made_of)
+    x = torch.randn(3, one.axes.in_features)
+
+    assert torch.equal(adapted.eval()(x), linear(x))
+    checks.randomize(made_of)
+    adapted.train()(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made_of.parameters())
+    adapted.active = ()
+    assert torch.equal(adapted(x), linear(x))

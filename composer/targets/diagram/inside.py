@@ -49,7 +49,7 @@ class Inside:
     def draw(self, *, memory: bool) -> Ends:
         """The component as a block around its steps; `memory` tells that it reads another stack."""
         placed, spot = self.node.placed, self.spot
-        label = placed.component.label(placed.axes)
+        label = placed.label
         palette = self.scene.pen.palette
         text = labels.inside(palette, spot.title or label.title, label.detail, spot.letters)
         about = self.scene.about(spot.path, placed, self.node.span)

@@ -136,7 +136,7 @@ class Scene:
 
     def placed(self, spot: Spot, placed: Placed, span: Span) -> str:
         """The box of a component that may stand inside another one."""
-        label = placed.component.label(placed.axes)
+        label = placed.label
         text = labels.box(self.pen.palette, spot.title or label.title, label.detail, spot.letters)
         low: Attributes = {} if label.detail else {"height": LOW}
         about = self.about(spot.path, placed, span)

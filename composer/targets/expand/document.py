@@ -13,9 +13,11 @@ from collections.abc import Iterator
 
 from composer.components.component import Placed
 from composer.graph.graph import Graph, Memory, Module, Output, Skip, Stack
+from composer.language.adapt import WHERE
 from composer.language.document import to_yaml
 from composer.language.freeze import FreezeSpec
 from composer.language.spec import (
+    AdaptSpec,
     ConnectionSpec,
     CrossSpec,
     ModelSpec,
@@ -47,9 +49,10 @@ def expand(spec: ModelSpec, graph: Graph) -> str:
         else []
     )
     end += [{"freeze": _freeze(spec.freeze)}] if spec.freeze else []
+    last: list[Data] = [{"adapt": [_adapter(each) for each in spec.adapt]}] if spec.adapt else []
     texts = [to_yaml(section) for section in sections if all(section.values())]
     texts += [_connections(spec, graph)] if spec.connections else []
-    return "\n".join([*texts, *(to_yaml(section) for section in end)])
+    return "\n".join([*texts, *(to_yaml(section) for section in [*end, *last])])
 
 
 def _head(spec: ModelSpec) -> Data:
@@ -94,6 +97,14 @@ def _output(name: str, source: str, graph: Graph) -> Data:
 def _freeze(spec: FreezeSpec) -> Data:
     less = {"except": [path.text for path in spec.unless]} if spec.unless else {}
     return {"parts": [path.text for path in spec.parts], **less}
+
+
+def _adapter(spec: AdaptSpec) -> Data:
+    paths: object = [path.text for path in spec.paths]
+    if spec.roles:
+        paths = {"role": list(spec.roles), **({"in": paths} if paths else {})}
+    made = options(spec.made.component)
+    return {made.pop("kind"): {"name": spec.name, WHERE[spec.slot]: paths, **made}}
 
 
 def _one_or_list(names: tuple[str, ...]) -> str | list[str]:

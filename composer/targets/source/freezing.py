@@ -18,7 +18,8 @@ def freeze(graph: Graph) -> list[str]:
     if not graph.frozen:
         return []
     names = first_names(graph).items()
-    chosen = {name: first in graph.frozen for name, first in names if first in graph.tensors}
+    own = graph.tensors.keys() - graph.added
+    chosen = {name: first in graph.frozen for name, first in names if first in own}
     return list(_statements(covering(chosen), graph))
 
 
@@ -30,19 +31,19 @@ def _statements(paths: list[str], graph: Graph) -> Iterator[str]:
         if found and isinstance(graph.parts[found[1]], Stack):
             numbers.setdefault((found[1], found[3]), []).append(int(found[2]))
         else:
-            yield f"self{_attribute(path)}.requires_grad_(False)"
+            yield f"self{attribute(path)}.requires_grad_(False)"
     loops: Loops = {}
     for (stack, inner), layers in numbers.items():
         loops.setdefault((stack, tuple(layers)), []).append(inner)
     for (name, chosen), parts in loops.items():
         part = graph.parts[name]
         assert isinstance(part, Stack), "only stacks have layers"
-        yield f"for layer in {_layers(name, chosen, len(part.layers))}:"
-        yield from (f"    layer{_attribute(inner)}.requires_grad_(False)" for inner in parts)
+        yield f"for layer in {layers_of(name, chosen, len(part.layers))}:"
+        yield from (f"    layer{attribute(inner)}.requires_grad_(False)" for inner in parts)
 
 
-def _layers(stack: str, numbers: tuple[int, ...], count: int) -> str:
-    """Some of a stack's layers: all, a range, or one by one."""
+def layers_of(stack: str, numbers: tuple[int, ...], count: int) -> str:
+    """The text of some of a stack's layers: all, a range, or one by one."""
     layers, first, last = f"self.{stack}.layers", numbers[0], numbers[-1]
     if numbers != tuple(range(first, last + 1)):
         return f"({', '.join(f'{layers}[{number}]' for number in numbers)})"
@@ -51,7 +52,7 @@ def _layers(stack: str, numbers: tuple[int, ...], count: int) -> str:
     return f"{layers}[{first or ''}:{'' if last + 1 == count else last + 1}]"
 
 
-def _attribute(path: str) -> str:
+def attribute(path: str) -> str:
     """A path as attributes: `.embed.tokens`, and numbers as places in a list."""
     dotted = f".{path.lstrip('.')}" if path else ""
     return re.sub(r"\.(\d+)", r"[\1]", dotted)

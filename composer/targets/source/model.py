@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from composer.components.component import Component
 from composer.graph.graph import Graph, Input, Module, Output, Stack, State
 
+from .adapting import adapters
 from .forward import StackText
 from .freezing import freeze
 from .layers import mask_key
@@ -47,7 +48,7 @@ def model_class(plan: Plan) -> str:
         lines.append(f"        self.apply({function})")
     if weights:
         lines.append("        self.tie_weights()")
-    lines += [f"        {line}" for line in freeze(graph)]
+    lines += [f"        {line}" for line in [*freeze(graph), *adapters(graph)]]
     if weights:
         lines += ["", "    def tie_weights(self) -> None:"]
         lines += docstring("Gives one tensor its several names.", 8)

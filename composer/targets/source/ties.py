@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from composer.graph.graph import Graph, Node
 
@@ -13,9 +13,10 @@ Pair = tuple[str, str]
 Loops = dict[tuple[str, str, str], dict[int, int]]
 
 
-def module_ties(graph: Graph) -> list[str]:
-    """Statements that give one module its several places."""
-    return list(_statements(_modules(graph)[0]))
+def module_ties(graph: Graph, places: Collection[str] | None = None) -> list[str]:
+    """Statements that give one module its several places; of all, or of those at `places`."""
+    pairs = _modules(graph)[0]
+    return list(_statements([p for p in pairs if places is None or p[0] in places]))
 
 
 def weight_ties(graph: Graph) -> list[str]:
@@ -29,6 +30,8 @@ def _modules(graph: Graph) -> tuple[list[Pair], list[Pair]]:
     modules: dict[str, str] = {}
     weights: list[Pair] = []
     for other, first in graph.aliases.items():
+        if first in graph.added:
+            continue
         place, owner = _node_path(other, nodes), _node_path(first, nodes)
         inner, inner_first = other[len(place) + 1 :], first[len(owner) + 1 :]
         if _all_shared(place, owner, nodes, graph):

@@ -49,6 +49,10 @@ def _next(waiting: dict[str, Definition]) -> str:
     return next(iter(waiting))
 
 
+_HOLDERS = {"self", "layer"}
+"""Variables of emitted constructors that mean something else from place to place."""
+
+
 def _facts(
     definition: Definition, texts: Iterable[str], calls: Mapping[str, list[dict[str, Any]]]
 ) -> tuple[dict[str, Facts], dict[str, frozenset[str]], set[str]]:
@@ -130,6 +134,8 @@ def _value(node: ast.expr | None, *, method: bool) -> Any:  # noqa: ANN401 - any
     if isinstance(node, ast.UnaryOp) and isinstance(node.operand, ast.Constant):
         return ast.literal_eval(node)
     if method and isinstance(node, ast.Name | ast.Attribute):
+        if ast.unparse(node).split(".")[0].split("[")[0] in _HOLDERS:
+            return PRESENT  # a part of the model, another one at every call
         return Expr(ast.unparse(node))
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
         return Known((ast.literal_eval(node.left) ** ast.literal_eval(node.right),))

@@ -1,0 +1,81 @@
+"""Updates of low rank for linear maps, the rest of the model being frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from composer.shapes import Axes, Size
+
+from .component import Component, Label, Role, Tensors
+from .options import Positive, PositiveNumber, Probability
+
+
+class Lora(Component):
+    """W x + (alpha / rank) B A x, with A of few rows (Hu et al., 2021, arXiv:2106.09685)."""
+
+    kind: Literal["lora"] = "lora"
+    role: ClassVar[Role] = "projection"
+    slots: ClassVar[tuple[str, ...]] = ("linear_adapter",)
+    signature: ClassVar[str] = "x[rows in_features], y[rows out_features] -> [rows out_features]"
+    example_inputs = {"x": (6, 12), "y": (6, 20)}
+    examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
+        {"rank": 4},
+        {"rank": 2, "alpha": 5, "scaling": "rslora", "dropout": 0.1},
+        {"rank": 3, "alpha": 6, "dora": True},
+        {"rank": 3, "dora": True, "dropout": 0.1},
+    )
+
+    rank: Positive = Field(description="Rows of A and columns of B.")
+    alpha: PositiveNumber | None = Field(
+        default=None, description="The update's factor times the rank. Default: the rank."
+    )
+    dropout: Probability = Field(default=0.0, description="Dropout on what A reads.")
+    scaling: Literal["lora", "rslora"] = Field(
+        default="lora",
+        description="The factor is alpha / rank, or alpha / rank^0.5, which suits large ranks "
+        "(Kalajdzievski, 2023, arXiv:2312.03732).",
+    )
+    dora: bool = Field(
+        default=False,
+        description="Whether the lengths of the rows are learned apart from their directions "
+        "(Liu et al., 2024, arXiv:2402.09353).",
+    )
+
+    @property
+    def half(self) -> str:
+        """Two classes: with lengths of their own, rows are made anew from the weight."""
+        return "Dora" if self.dora else "Lora"
+
+    @property
+    def holder(self) -> str:
+        """The class of a linear map with such updates."""
+        return f"{self.half}Linear"
+
+    @property
+    def scale(self) -> float:
+        """The factor of B A."""
+        alpha = self.rank if self.alpha is None else self.alpha
+        return alpha / (self.rank if self.scaling == "lora" else self.rank**0.5)
+
+    def tensors(self, axes: Axes) -> Tensors:
+        low: Tensors = {
+            "a": (axes.rank, axes.in_features),
+            "b": (axes.out_features, axes.rank),
+        }
+        return {**low, "magnitude": (axes.out_features,)} if self.dora else low
+
+    def arguments(self, axes: Axes) -> dict[str, Any]:
+        sizes = {"in_features": axes.in_features, "out_features": axes.out_features}
+        return {**sizes, "rank": self.rank, "scale": self.scale, "dropout": self.dropout}
+
+    def flops(self, axes: Axes) -> Size:
+        if self.dora:
+            return 2 * axes.in_features * axes.out_features * (axes.rank + axes.rows)
+        return 2 * axes.rows * axes.rank * (axes.in_features + axes.out_features)
+
+    def label(self, axes: Axes) -> Label:
+        words = ["rs" if self.scaling == "rslora" else "", "DoRA" if self.dora else "LoRA"]
+        return Label("".join(words), f"r={self.rank}")

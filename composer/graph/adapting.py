@@ -1,0 +1,169 @@
+"""Adapting: fine-tuning as a pass over the graph, which adds to what it computes and takes nothing.
+
+A linear map that has several names, being shared, is adapted once, as one thing; where only some of
+its names are chosen, or where it is one with something else, the spec is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from composer.components.component import Adapter, LinearMap, OptionError, place
+from composer.diagnostics import Problems
+from composer.language.spec import AdaptSpec, ModelSpec
+
+from .graph import Graph, Node
+from .mapping import with_nodes
+from .selecting import select
+from .tensors import first_names, nodes_of, set_owner
+
+
+def adapt(spec: ModelSpec, graph: Graph, problems: Problems) -> Graph:
+    """`graph` with the adapters of a spec; what cannot be adapted is added to the problems."""
+    maps = _Maps(graph)
+    added: dict[str, list[Adapter]] = {}
+    for each in spec.adapt:
+        chosen = maps.chosen(each, problems)
+        maps.check_shared(each, chosen, problems)
+        for path in chosen:
+            _add(each, maps.found[path], added, problems)
+    if problems:
+        return graph
+
+    def change(path: str, node: Node) -> Node:
+        new = tuple(added.get(path, ()))
+        return replace(node, placed=replace(node.placed, adapters=new)) if new else node
+
+    parts = {name: with_nodes(part, change) for name, part in graph.parts.items()}
+    return replace(graph, parts=parts, aliases={**graph.aliases, **_aliases(added, maps, graph)})
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A linear map in a graph: the component that holds it, by its path, and its attribute."""
+
+    path: str
+    holder: str
+    node: Node
+    linear: str
+    map: LinearMap
+
+    @property
+    def suffixes(self) -> list[str]:
+        """Names of its tensors, below its own."""
+        prefix = f"{self.linear}." if self.linear else ""
+        names = [n for n in self.node.placed.tensors if n.startswith(prefix)]
+        return [n[len(prefix) :] for n in names if "." not in n[len(prefix) :]]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Width of the result, width of what it reads."""
+        return self.node.placed.tensors[f"{self.linear}.weight".lstrip(".")]
+
+
+class _Maps:
+    """Every linear map of a graph, each layer with its own, and which of them are one."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.found = {found.path: found for found in _linear_maps(graph)}
+        self.first = first_names(graph)
+        self.owners = {
+            path: self.first[f"{path}.weight"].removesuffix(".weight") for path in self.found
+        }
+        self.names: dict[str, list[str]] = {}
+        for name, first in self.first.items():
+            self.names.setdefault(first, []).append(name)
+
+    def chosen(self, spec: AdaptSpec, problems: Problems) -> list[str]:
+        """Paths of the linear maps that an adapter is for."""
+        what = "linear maps"
+        inside = select(spec.paths, self.owners, self.graph, problems, what) or {}
+        if not spec.paths:
+            inside = self.owners
+        if not spec.roles or not inside:
+            return list(inside)
+        for role in spec.roles:
+            if all(self.found[path].map.role != role for path in inside):
+                why = f"no linear map here is for '{role}'"
+                roles = dict.fromkeys(self.found[path].map.role for path in inside)
+                problems.add("G212", why, spec.span, fix=f"roles here: {', '.join(roles)}")
+        return [path for path in inside if self.found[path].map.role in spec.roles]
+
+    def check_shared(self, spec: AdaptSpec, chosen: list[str], problems: Problems) -> None:
+        """Adds a problem for each map that is one with something else, or chosen in part."""
+        wanted, told = set(chosen), set()
+        for path in chosen:
+            for name in self.names[f"{self.owners[path]}.weight"]:
+                other = name.removesuffix(".weight")
+                why, fix = self._unlike(path, other, wanted)
+                pair = (path.split(".")[0], other.split(".")[0])
+                if why and pair not in told:
+                    problems.add("G213", why, spec.span, fix=fix)
+                    told |= {pair, pair[::-1]}
+
+    def _unlike(self, path: str, other: str, wanted: set[str]) -> tuple[str, str]:
+        """Why a map cannot be adapted together with another place of its weight, if so."""
+        if other == path:
+            return "", ""
+        said = f"'{path}' is adapted, but its weight is also that of '{other}'"
+        if other not in self.found:
+            return f"{said}, which is no linear map", "adapt something else, or share less"
+        one, two = self.found[path], self.found[other]
+        alike = one.linear == two.linear and one.node.component.kind == two.node.component.kind
+        names = [{s: self.first[f"{f.path}.{s}"] for s in f.suffixes} for f in (one, two)]
+        if not alike or names[0] != names[1]:
+            return (
+                f"{said}, and they are not one in everything",
+                "share both whole, or adapt neither",
+            )
+        if other not in wanted:
+            return f"{said}, which is not", f"adapt '{other}' too"
+        return "", ""
+
+
+def _linear_maps(graph: Graph) -> Iterator[_Found]:
+    for part in graph.parts.values():
+        for path, node in nodes_of(part):
+            for linear, each in node.placed.linears.items():
+                yield _Found(f"{path}.{linear}".rstrip("."), path, node, linear, each)
+
+
+def _add(
+    spec: AdaptSpec, found: _Found, added: dict[str, list[Adapter]], problems: Problems
+) -> None:
+    """Puts an adapter onto a linear map, unless one of its name is there."""
+    here = added.setdefault(found.holder, [])
+    if any(a.linear == found.linear and a.name == spec.name for a in here):
+        why = f"'{found.path}' is adapted twice by '{spec.name}'"
+        problems.add("G212", why, spec.span, fix="give one of them a name: {name: second, ...}")
+        return
+    if any(a.linear == found.linear and _holder(a) != spec.made.component.holder for a in here):
+        why = f"'{found.path}' cannot have adapters of both kinds, with dora and without"
+        problems.add("G212", why, spec.span, fix="write dora: true for all of them, or for none")
+        return
+    (width, read), rows = found.shape, found.map.rows
+    try:
+        placed = place(spec.made.component, {"x": (rows, read), "y": (rows, width)})
+    except OptionError as error:
+        problems.add("G212", error.message, spec.made.option(error.option), fix=error.fix)
+        return
+    here.append(Adapter(found.linear, spec.name, placed))
+
+
+def _holder(adapter: Adapter) -> str:
+    return adapter.placed.component.holder
+
+
+def _aliases(added: Mapping[str, list[Adapter]], maps: _Maps, graph: Graph) -> dict[str, str]:
+    """First names of the adapters' tensors where the maps that hold them are shared."""
+    made: dict[str, str] = {}
+    for holder, adapters in added.items():
+        for adapter in adapters:
+            owner = maps.owners[f"{holder}.{adapter.linear}".rstrip(".")]
+            for tensor in adapter.placed.tensors:
+                name = set_owner(f"{holder}.{adapter.path}.{tensor}", graph.parts)
+                first = f"{owner}.{adapter.name}.{tensor}"
+                made |= {} if name == first else {name: first}
+    return made

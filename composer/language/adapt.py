@@ -1,0 +1,157 @@
+"""`adapt`: fine-tuning as a list of changes, of linear maps and after branches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import Field
+
+from composer.components.component import LinearRole, kinds_for
+from composer.diagnostics import Span
+
+from .document import Entry, Mapping, Scalar, Sequence, Tree, get, value_span
+from .fields import Fields
+from .names import name_problem, other_name
+from .paths import TensorPath, paths_in
+from .slots import Checking, component_in, only, without
+from .spec import AdaptSpec, Written
+from .validate import describe, guess, validate
+from .wants import listed
+
+WHERE = {"linear_adapter": "on", "branch_adapter": "after"}
+"""The key that says what is adapted, by the slot of the adapter."""
+TAKEN = {"weight", "bias", "active", "a", "b"}
+"""Attributes of what holds an adapter, which no adapter may be called."""
+FIX = "adapt: [{lora: {on: decoder.layers.*.attention.(q|v), rank: 8}}]"
+
+
+class AdaptFields(Fields):
+    """What every adapter has beside the options of its kind."""
+
+    name: Any = Field(default=None, description="Its name. Default: its kind.")
+    on: Any = Field(
+        default=None,
+        description="The linear maps that it changes: paths, or {role: [q, v], in: PATHS}.",
+    )
+    after: Any = Field(default=None, description="The components that it follows: paths.")
+
+
+class RoleFields(Fields):
+    """Linear maps by what they are for."""
+
+    role: Any = Field(description="What they are for: q, k, v, o, ffn_in, ffn_out, head, ...")
+    in_: Any = Field(default=None, alias="in", description="Where: paths. Default: everywhere.")
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """What an adapter is for: paths, and roles among what they name."""
+
+    paths: tuple[TensorPath, ...]
+    roles: tuple[str, ...] = ()
+
+
+def adapt_in(tree: Mapping, check: Checking) -> tuple[AdaptSpec, ...]:
+    """The adapters of a spec, in order; what is wrong is added to the problems."""
+    section = get(tree, ("adapt",))
+    if section is None:
+        return ()
+    if not isinstance(section, Sequence) or not section.items:
+        found = "an empty list" if isinstance(section, Sequence) else describe(section)
+        message = f"adapt wants a list of adapters, not {found}"
+        check.problems.add("C105", message, section.span, fix=FIX)
+        return ()
+    return tuple(_adapters(section, check))
+
+
+def _adapters(section: Sequence, check: Checking) -> Iterator[AdaptSpec]:
+    kinds = {kind: slot for slot in WHERE for kind in kinds_for(slot)}
+    for item in section.items:
+        if not isinstance(item, Mapping) or len(item.entries) != 1:
+            message = f"an adapter is one kind with its options, not {describe(item)}"
+            check.problems.add("C105", message, item.span, fix=FIX)
+            continue
+        (kind, entry), *_ = item.entries.items()
+        if kind not in kinds:
+            fix = guess(kind, kinds) or f"kinds: {listed(kinds)}"
+            check.problems.add("C103", f"unknown adapter '{kind}'", entry.key, fix=fix)
+            continue
+        made = _adapter(kind, kinds[kind], entry, check)
+        if made is not None:
+            yield made
+
+
+def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec | None:
+    body, where = entry.value, WHERE[slot]
+    if not isinstance(body, Mapping):
+        message = f"{kind} wants its options, not {describe(body)}"
+        check.problems.add("C105", message, body.span, fix=FIX)
+        return None
+    wiring = only(body, ["name", where])
+    validate(AdaptFields, wiring, check.problems, where=f"'{kind}'", dims=check.dims)
+    options = without(body, ["name", where])
+    kind_entry = Entry(entry.key, Scalar(kind, entry.key))
+    made = component_in(slot, Mapping({"kind": kind_entry, **options.entries}, body.span), check)
+    name = _name(kind, body, check)
+    chosen = _chosen(kind, where, body, entry.key, check)
+    if made is None or name is None or chosen is None:
+        return None
+    written = Written(made.component, body)
+    return AdaptSpec(written, name, chosen.paths, chosen.roles, slot, entry.key)
+
+
+def _name(kind: str, body: Mapping, check: Checking) -> str | None:
+    written = get(body, ("name",))
+    if written is None:
+        return kind
+    span = value_span(body, ("name",))
+    if not isinstance(written, Scalar) or not isinstance(written.value, str):
+        check.problems.add("C105", f"a name is a word, not {describe(written)}", span)
+        return None
+    why = name_problem(written.value, variable=False)
+    if why is None and written.value in TAKEN:
+        why = f"'{written.value}' is an attribute of every linear map"
+    if why is not None:
+        check.problems.add("C107", why, span, fix=other_name(written.value))
+        return None
+    return written.value
+
+
+def _chosen(kind: str, where: str, body: Mapping, key: Span, check: Checking) -> _Chosen | None:
+    """What `on` or `after` says."""
+    written = get(body, (where,))
+    if written is None:
+        fix = f"{kind}: {{{where}: decoder.layers.*.{'attention.q' if where == 'on' else 'attention'}}}"
+        check.problems.add("C104", f"'{kind}' needs '{where}'", key, fix=fix)
+        return None
+    if where == "on" and isinstance(written, Mapping):
+        return _by_role(written, check)
+    paths = paths_in(written, where, check.problems)
+    return _Chosen(paths) if paths else None
+
+
+def _by_role(written: Mapping, check: Checking) -> _Chosen | None:
+    if validate(RoleFields, written, check.problems, where="'on'", dims={}) is None:
+        return None
+    inside = get(written, ("in",))
+    paths = () if inside is None else paths_in(inside, "in", check.problems)
+    role = get(written, ("role",))
+    assert role is not None, "a mapping without role is not valid"
+    roles = tuple(_roles(role, check))
+    return _Chosen(paths, roles) if roles and (paths or inside is None) else None
+
+
+def _roles(written: Tree, check: Checking) -> Iterator[str]:
+    known = get_args(LinearRole)
+    for item in written.items if isinstance(written, Sequence) else (written,):
+        word = item.value if isinstance(item, Scalar) else None
+        if isinstance(word, str) and word in known:
+            yield word
+            continue
+        said = f"'{word}'" if isinstance(word, str) else describe(item)
+        fix = (guess(word, known) if isinstance(word, str) else None) or f"roles: {listed(known)}"
+        check.problems.add(
+            "C105", f"role wants what a linear map is for, not {said}", item.span, fix=fix
+        )
