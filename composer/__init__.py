@@ -8,7 +8,9 @@ from composer.compiler import (
     graph,
     import_config,
     load,
+    merge,
     source,
+    use_adapters,
 )
 from composer.components.component import (
     Component,
@@ -50,6 +52,8 @@ __all__ = [
     "import_config",
     "load",
     "load_plugin",
+    "merge",
     "param_groups",
     "source",
+    "use_adapters",
 ]

@@ -10,6 +10,7 @@ file order, and then stops.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,15 @@ from composer.graph.build import build_graph
 from composer.graph.graph import Graph
 from composer.language.check import check as check_tree
 from composer.language.document import Mapping as MappingTree
-from composer.language.document import Tree, from_plain, merge
+from composer.language.document import Tree, from_plain
+from composer.language.document import merge as merge_trees
 from composer.language.load import parse
 from composer.language.spec import ModelSpec
 from composer.language.variants import apply, read
 from composer.language.weights import WeightMap
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from composer.targets.source.emit import Mode
     from composer.weights import Audit, Weights
@@ -104,12 +106,54 @@ def build(
     if weights is None:
         return build_module(spec, seed=seed)
     from composer.weights import load as read_weights
-    from composer.weights import load_into
+    from composer.weights import load_into, start_lengths
 
     tensors = read_weights(spec, maps, weights)
     model = build_module(spec, seed=seed)
-    load_into(model, tensors, new=[name for name in spec.state if name not in tensors])
+    new = [name for name in spec.state if name not in tensors]
+    load_into(model, tensors, new=new)
+    start_lengths(spec, model, new)
     return model
+
+
+def merge(
+    spec: Source | ModelSpec, weights: nn.Module | str | Path, *, size: str | None = None,
+    overrides: Iterable[str] = (), adapters: Iterable[str] | None = None,
+) -> nn.Module:  # fmt: skip
+    """The model of a spec without its adapters, what they do being in its weights.
+
+    `weights` is a model of the spec, or the path of its weights; `adapters` names those that are
+    merged, by default all.
+
+    >>> composer.merge("specs/mine.yaml", model)  # doctest: +SKIP
+
+    Raises SpecError, of which WeightError tells what cannot be merged.
+    """
+    from composer.targets.module import build_module
+    from composer.weights import load as read_weights
+    from composer.weights import load_into, merge_tensors
+
+    made = spec if isinstance(spec, ModelSpec) else load(spec, size=size, overrides=overrides)
+    whole, plain = build_graph(made), build_graph(replace(made, adapt=()))
+    if isinstance(weights, str | Path):
+        tensors: Mapping[str, Tensor] = read_weights(whole, made.weights, weights)
+    else:
+        tensors = {name: t for name, t in weights.state_dict().items() if name in whole.state}
+    chosen = None if adapters is None else tuple(adapters)
+    model = build_module(plain)
+    load_into(model, merge_tensors(whole, tensors, chosen))
+    return model
+
+
+def use_adapters(model: nn.Module, *names: str) -> None:
+    """Lets only these adapters of linear maps take part in what a model computes.
+
+    Without a name it computes what it does without them. Raises WeightError for a name that none
+    of its adapters has.
+    """
+    from composer.weights import use_adapters as chosen
+
+    chosen(model, *names)
 
 
 def audit_weights(
@@ -198,4 +242,4 @@ def _with_weights(tree: Tree, attention: str) -> Tree:
         return tree
     words = [word for word in attention.split(".") if word not in {"layers", "*"}]
     output = {"_".join([*words, "weights"]): {"from": f"{attention}.weights"}}
-    return merge(tree, from_plain({"outputs": output}, Span("attention_weights", 1, 1, 1)))
+    return merge_trees(tree, from_plain({"outputs": output}, Span("attention_weights", 1, 1, 1)))

@@ -27,7 +27,7 @@ from .reading import Color, exit_code
 from .scale import scale
 from .texts import emit, expand, schema
 from .watch import watch
-from .weights import convert, export_weights
+from .weights import convert, export_weights, merge
 
 OK, FINDINGS, USAGE, MISSING_TOOL, INTERNAL = 0, 1, 2, 3, 101
 
@@ -40,7 +40,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    coordinates,
+    merge, coordinates,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

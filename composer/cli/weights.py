@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from composer.graph.build import build_graph
 from composer.graph.graph import Graph
 from composer.language.spec import ModelSpec
 
@@ -114,6 +116,36 @@ def export_weights(
         graph, chosen, weights, target, layout=layout, dtype=dtype_named(dtype and dtype.value)
     )
     _report(target, tensors, graph)
+
+
+def merge(
+    weights: Source,
+    spec: Spec,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE", help="Where the new file goes.")
+    ],
+    adapters: Annotated[
+        list[str] | None,
+        typer.Option("--adapter", metavar="NAME", help="One to merge. Default: all."),
+    ] = None,
+    size: Size = None,
+    overrides: Overrides = None,
+    dtype: Cast = None,
+    plugins: Plugins = None,
+    _color: Color = None,
+) -> None:
+    """Write the weights of a spec without its adapters, what they do being in them.
+
+    The names are those of the same spec without `adapt`.
+    """
+    from composer.weights import dtype_named, load, merge_tensors, save, stamp
+
+    made, graph = read(spec, size, overrides, plugins)
+    given = load(graph, made.weights, weights, dtype=dtype_named(dtype and dtype.value))
+    plain = build_graph(replace(made, adapt=()))
+    tensors = merge_tensors(graph, given, adapters)
+    save(out, tensors, stamp(plain))
+    _report(out, tensors, plain)
 
 
 def read_weights(

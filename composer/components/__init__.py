@@ -68,6 +68,7 @@ __all__ = [
     "initialization",
     "inputs",
     "kinds_for",
+    "lora",
     "mamba",
     "mla",
     "modules",

@@ -94,6 +94,7 @@ from .loading import (
     load_into,
     stamp,
 )
+from .merging import merge_tensors, start_lengths, use_adapters
 from .planning import Plan, Step, plan, plan_back
 from .readings import Weights, map_named
 
@@ -151,8 +152,11 @@ __all__ = [
     "load_into",
     "load_map",
     "map_named",
+    "merge_tensors",
     "plan",
     "plan_back",
     "save",
     "stamp",
+    "start_lengths",
+    "use_adapters",
 ]

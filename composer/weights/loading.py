@@ -69,6 +69,9 @@ def export_weights(
     """
     with WeightFiles(path) as files:
         own = own_plan(graph, files.shapes)
+        if graph.added & files.shapes.keys():
+            why = f"'{weight_map.name}' has no names for adapters, which would be lost"
+            raise weight_error("W409", why, "merge them first: composer merge")
         if own is None:
             raise unlike(graph, files.shapes)
         back = plan_back(graph, weight_map, layout)

@@ -22,11 +22,15 @@ class Targets:
     def __init__(self, graph: Graph, weight_map: WeightMap | None = None) -> None:
         """Take the tensors that `graph` declares, or those of them that a map is to fill.
 
+        No map fills what adapters add.
+
         Raises SpecError where the map names parts that the graph does not have.
         """
         self.graph = graph
         self.shapes: dict[str, Shape] = graph.state
         self.new: frozenset[str] = frozenset()
+        if weight_map is not None:
+            self.shapes = {n: s for n, s in self.shapes.items() if n not in graph.added}
         if weight_map is not None and (weight_map.parts or weight_map.new):
             problems = Problems()
             inside, self.new = filled(graph, weight_map, problems)

@@ -57,9 +57,14 @@ def map_named(maps: Maps, name: str | None) -> WeightMap:
 
 
 def own_plan(graph: Graph, shapes: Mapping[str, Shape]) -> Plan | None:
-    """The plan for weights under the graph's own names; None if they are named otherwise."""
+    """The plan for weights under the graph's own names; None if they are named otherwise.
+
+    They may be those of the model without its adapters.
+    """
     targets = Targets(graph)
     owners = {name: targets.owner(name) for name in shapes}
+    if targets.shapes.keys() - set(owners.values()) == graph.added:
+        targets.shapes = {n: s for n, s in targets.shapes.items() if n not in graph.added}
     if set(owners.values()) != set(targets.shapes):
         return None
     return same(targets, shapes, owners)
