@@ -8,7 +8,9 @@ from composer.compiler import (
     graph,
     import_config,
     load,
+    load_adapter,
     merge,
+    save_adapter,
     source,
     use_adapters,
 )
@@ -51,9 +53,11 @@ __all__ = [
     "graph",
     "import_config",
     "load",
+    "load_adapter",
     "load_plugin",
     "merge",
     "param_groups",
+    "save_adapter",
     "source",
     "use_adapters",
 ]

@@ -145,6 +145,32 @@ def merge(
     return model
 
 
+def save_adapter(
+    spec: Source | ModelSpec, model: nn.Module, folder: str | Path, *, name: str = "lora",
+    size: str | None = None, overrides: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Writes a `lora` adapter of a model as `peft` does, with the module paths of the spec.
+
+    Raises WeightError for what `peft` cannot say.
+    """
+    from composer.weights import save_adapter as written
+
+    written(graph(spec, size=size, overrides=overrides), model, folder, name)
+
+
+def load_adapter(
+    spec: Source | ModelSpec, model: nn.Module, folder: str | Path, *, name: str = "lora",
+    size: str | None = None, overrides: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Puts an adapter that `peft` has written for the model of a spec into one that is adapted.
+
+    Raises WeightError where its settings, names or shapes are not those of the spec.
+    """
+    from composer.weights import load_adapter as read_adapter
+
+    read_adapter(graph(spec, size=size, overrides=overrides), model, folder, name)
+
+
 def use_adapters(model: nn.Module, *names: str) -> None:
     """Lets only these adapters of linear maps take part in what a model computes.
 

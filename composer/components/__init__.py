@@ -1,6 +1,7 @@
 """The torch-free half of every kind; importing this registers them all."""
 
 from . import (
+    adapter,
     attention,
     combine,
     conv_stem,
@@ -53,6 +54,7 @@ __all__ = [
     "OptionError",
     "Placed",
     "Tensors",
+    "adapter",
     "attention",
     "combine",
     "component_class",

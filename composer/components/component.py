@@ -52,6 +52,7 @@ SLOTS = {
     "pool": "inside a head",
     "initialization": "as the `initialization` of a model",
     "linear_adapter": "under `adapt`, on linear maps",
+    "result_adapter": "under `adapt`, after what a branch computes",
 }
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from composer.components.component import Adapter, LinearMap, OptionError, place
 from composer.diagnostics import Problems
+from composer.language.paths import selected
 from composer.language.spec import AdaptSpec, ModelSpec
 
 from .graph import Graph, Node
@@ -57,6 +58,12 @@ class _Found:
         return [n[len(prefix) :] for n in names if "." not in n[len(prefix) :]]
 
     @property
+    def is_result(self) -> bool:
+        """Whether its result is that of its attention or feed-forward."""
+        own = self.linear in self.node.component.linears(self.node.placed.axes)
+        return own and self.map.role in {"o", "ffn_out"}
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Width of the result, width of what it reads."""
         return self.node.placed.tensors[f"{self.linear}.weight".lstrip(".")]
@@ -82,6 +89,8 @@ class _Maps:
         inside = select(spec.paths, self.owners, self.graph, problems, what) or {}
         if not spec.paths:
             inside = self.owners
+        if spec.slot == "result_adapter":
+            return self._results(spec, inside, problems)
         if not spec.roles or not inside:
             return list(inside)
         for role in spec.roles:
@@ -90,6 +99,16 @@ class _Maps:
                 roles = dict.fromkeys(self.found[path].map.role for path in inside)
                 problems.add("G212", why, spec.span, fix=f"roles here: {', '.join(roles)}")
         return [path for path in inside if self.found[path].map.role in spec.roles]
+
+    def _results(self, spec: AdaptSpec, inside: Mapping[str, str], problems: Problems) -> list[str]:
+        """Of linear maps, those whose result is that of the component that holds them."""
+        last = [path for path in inside if self.found[path].is_result]
+        for path in spec.paths:
+            if selected((path,), inside) and not any(path.names(name) for name in last):
+                why = f"what '{path.text}' computes is the result of no linear map"
+                fix = "name attentions or feed-forwards: decoder.layers.*.feed_forward"
+                problems.add("G212", why, path.span, fix=fix)
+        return last
 
     def check_shared(self, spec: AdaptSpec, chosen: list[str], problems: Problems) -> None:
         """Adds a problem for each map that is one with something else, or chosen in part."""
@@ -140,8 +159,9 @@ def _add(
         problems.add("G212", why, spec.span, fix="give one of them a name: {name: second, ...}")
         return
     if any(a.linear == found.linear and _holder(a) != spec.made.component.holder for a in here):
-        why = f"'{found.path}' cannot have adapters of both kinds, with dora and without"
-        problems.add("G212", why, spec.span, fix="write dora: true for all of them, or for none")
+        why = f"'{found.path}' has adapters that do not go together, '{here[-1].name}' and '{spec.name}'"
+        fix = "let lora (all with dora, or none) and adapter be on different linear maps"
+        problems.add("G212", why, spec.span, fix=fix)
         return
     (width, read), rows = found.shape, found.map.rows
     try:

@@ -381,7 +381,5 @@ class Graph:
 
 def _added(node: Node) -> Iterator[str]:
     """Names of the tensors of a component that adapters add."""
-    if "branch_adapter" in node.component.slots:
-        yield from node.placed.tensors
     for adapter in node.placed.adapters:
         yield from (f"{adapter.path}.{name}" for name in adapter.placed.tensors)

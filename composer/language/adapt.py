@@ -20,9 +20,9 @@ from .spec import AdaptSpec, Written
 from .validate import describe, guess, validate
 from .wants import listed
 
-WHERE = {"linear_adapter": "on", "branch_adapter": "after"}
+WHERE = {"linear_adapter": "on", "result_adapter": "after"}
 """The key that says what is adapted, by the slot of the adapter."""
-TAKEN = {"weight", "bias", "active", "a", "b"}
+TAKEN = {"weight", "bias", "active"}
 """Attributes of what holds an adapter, which no adapter may be called."""
 FIX = "adapt: [{lora: {on: decoder.layers.*.attention.(q|v), rank: 8}}]"
 

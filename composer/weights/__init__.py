@@ -95,6 +95,7 @@ from .loading import (
     stamp,
 )
 from .merging import merge_tensors, start_lengths, use_adapters
+from .peft_files import load_adapter, save_adapter
 from .planning import Plan, Step, plan, plan_back
 from .readings import Weights, map_named
 
@@ -149,6 +150,7 @@ __all__ = [
     "export_weights",
     "fingerprint",
     "load",
+    "load_adapter",
     "load_into",
     "load_map",
     "map_named",
@@ -156,6 +158,7 @@ __all__ = [
     "plan",
     "plan_back",
     "save",
+    "save_adapter",
     "stamp",
     "start_lengths",
     "use_adapters",

@@ -36,16 +36,14 @@ def merge_tensors(
     if missing := [name for name in graph.added if name not in tensors]:
         raise weight_error("W402", f"there is nothing for '{min(missing)}' to merge")
     made = {name: tensor for name, tensor in tensors.items() if name not in graph.added}
-    for path, node in graph.nodes():
-        name = path.rpartition(".")[2]
-        if "branch_adapter" in node.component.slots and (adapters is None or name in adapters):
-            why = f"'{path}' is not linear, so it cannot be merged into weights"
-            raise weight_error("W408", why, "name the adapters that are merged")
     for path, adapter in adapted_maps(graph):
         if adapters is None or adapter.name in adapters:
             prefix = f"{path}.{adapter.name}"
             own = {name: tensors[f"{prefix}.{name}"] for name in adapter.placed.tensors}
             weight = tensors[f"{path}.weight"]
+            if not isinstance(adapter.placed.component, Lora):
+                why = f"'{prefix}' is not linear, so it cannot be merged into a weight"
+                raise weight_error("W408", why, "name those that are merged")
             change = _changed(adapter, weight, own).to(made[f"{path}.weight"].dtype)
             made[f"{path}.weight"] = made[f"{path}.weight"] + change
     return made

@@ -16,7 +16,7 @@ from tests.conformance import checks
 from tests.conformance.checks import made, module_of, names, placed
 
 OURS = {k: c for k, c in KINDS.items() if c.__module__.startswith("composer.components.")}
-SPECIAL = {"input", "initialization", "linear_adapter"}
+SPECIAL = {"input", "initialization", "linear_adapter", "result_adapter"}
 """Slots whose kinds are no modules; they have checks of their own below."""
 EXAMPLES = [
     pytest.param(kind, options, id=f"{kind}-{index}")
@@ -28,7 +28,7 @@ ADAPTERS = [
     pytest.param(kind, options, id=f"{kind}-{index}")
     for kind, cls in OURS.items()
     for index, options in enumerate(cls.examples)
-    if "linear_adapter" in cls.slots
+    if {"linear_adapter", "result_adapter"} & set(cls.slots)
 ]
 STATEFUL = [p for p in EXAMPLES if not checks.is_expression(placed(*p.values))]
 STATELESS = [p for p in EXAMPLES if checks.is_expression(placed(*p.values))]

@@ -109,12 +109,33 @@ def test_queries_and_values_cost_what_the_paper_says(layers, width, rank, expect
 
 @pytest.mark.parametrize(("size", "expected"), [("base", 294_912), ("large", 786_432)])
 def test_published_roberta_takes_adapters(size, expected, tmp_path):
-    shutil.copytree(ROOT / "specs" / "maps", tmp_path / "maps")
+    shutil.copytree(ROOT / "specs", tmp_path, dirs_exist_ok=True)
     text = (ROOT / "specs" / "roberta.yaml").read_text(encoding="utf-8")
     adapt = "\nadapt: [{lora: {on: {role: [q, v]}, rank: 8}}]\n"
     (tmp_path / "roberta.yaml").write_text(text + adapt, encoding="utf-8")
 
     assert added(tmp_path / "roberta.yaml", size=size) == expected
+
+
+@pytest.mark.parametrize(
+    ("layers", "width", "bottleneck", "expected"),
+    [
+        (96, 12_288, 1, 7_078_080),
+        (96, 12_288, 8, 40_109_568),
+        (24, 1024, 64, 6_343_680),
+        (24, 1024, 8, 835_968),
+    ],
+    ids=["gpt-3 1", "gpt-3 8", "bert-large 64", "roberta-large 8"],
+)
+def test_adapters_cost_what_their_formula_says(layers, width, bottleneck, expected):
+    shape = f"from: tokens, d_model: {width}, num_layers: {layers}, attention: {{head_dim: 64, num_heads: {width // 64}}}"
+    base = SMALL.replace(
+        "from: tokens, d_model: 8, num_layers: 4, attention: {num_heads: 2}", shape
+    )
+    text = adapted(f"adapter: {{after: decoder.layers, bottleneck: {bottleneck}}}", base=base)
+
+    assert added(text) == layers * 2 * (2 * bottleneck * width + width + bottleneck)
+    assert added(text) == expected
 
 
 # What an adapted model is
@@ -267,8 +288,7 @@ def test_what_is_shared_is_adapted_once(case, option, tmp_path):
 REFUSED = {
     "the head of tied embeddings": (
         "[decoder.embed.tokens, logits.head]", "logits",
-        "'logits.head' is adapted, but its weight is also that of 'decoder.embed.tokens', "
-        "which is no linear map",
+        "'decoder.embed.tokens', which is no linear map",
     ),
     "a head that owns its embedding": (
         "[logits.head, decoder.embed.tokens]", "logits",
@@ -276,8 +296,7 @@ REFUSED = {
     ),
     "one of the layers that are one": (
         "{within: decoder.layers, every: all}", "decoder.layers.2.attention.q",
-        "'decoder.layers.2.attention.q' is adapted, but its weight is also that of "
-        "'decoder.layers.0.attention.q', which is not",
+        "'decoder.layers.2.attention.q' is adapted, but its weight is also that of 'decoder.layers.0.attention.q', which is not",
     ),
     "one of two stacks that share a part": (
         "[encoder.layers.*.attention, decoder.layers.*.attention]", "decoder.layers.*.attention.q",
