@@ -65,6 +65,8 @@ CODES = {
     "G209": "A part that loses track of padding.",
     "G210": "A path of `freeze` or of a map of weights that names nothing.",
     "G211": "A shared parameter that is frozen under one of its names only.",
+    "G212": "An adapter that finds nothing to adapt, or cannot be where it is wanted.",
+    "G213": "A shared linear map that is adapted under one of its names only, or is one with something else.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "D302": "The page cannot be served: what `composer watch` needs is not installed.",

@@ -28,7 +28,8 @@ def adapt(spec: ModelSpec, graph: Graph, problems: Problems) -> Graph:
         chosen = maps.chosen(each, problems)
         maps.check_shared(each, chosen, problems)
         for path in chosen:
-            _add(each, maps.found[path], added, problems)
+            if not _add(each, maps.found[path], added, problems):
+                break  # the others of this adapter are wrong for the same reason
     if problems:
         return graph
 
@@ -151,25 +152,26 @@ def _linear_maps(graph: Graph) -> Iterator[_Found]:
 
 def _add(
     spec: AdaptSpec, found: _Found, added: dict[str, list[Adapter]], problems: Problems
-) -> None:
-    """Puts an adapter onto a linear map, unless one of its name is there."""
+) -> bool:
+    """Whether an adapter could be put onto a linear map; if not, a problem says why."""
     here = added.setdefault(found.holder, [])
     if any(a.linear == found.linear and a.name == spec.name for a in here):
         why = f"'{found.path}' is adapted twice by '{spec.name}'"
         problems.add("G212", why, spec.span, fix="give one of them a name: {name: second, ...}")
-        return
+        return False
     if any(a.linear == found.linear and _holder(a) != spec.made.component.holder for a in here):
         why = f"'{found.path}' has adapters that do not go together, '{here[-1].name}' and '{spec.name}'"
         fix = "let lora (all with dora, or none) and adapter be on different linear maps"
         problems.add("G212", why, spec.span, fix=fix)
-        return
+        return False
     (width, read), rows = found.shape, found.map.rows
     try:
         placed = place(spec.made.component, {"x": (rows, read), "y": (rows, width)})
     except OptionError as error:
         problems.add("G212", error.message, spec.made.option(error.option), fix=error.fix)
-        return
+        return False
     here.append(Adapter(found.linear, spec.name, placed))
+    return True
 
 
 def _holder(adapter: Adapter) -> str:

@@ -94,11 +94,13 @@ def _changed(adapter: Adapter, weight: Tensor, own: Mapping[str, Tensor]) -> Ten
 
     component = cast("Lora", adapter.placed.component)
     kind = torch.promote_types(weight.dtype, torch.float32)
-    whole, low = weight.to(kind), component.scale * own["b"].to(kind) @ own["a"].to(kind)
+    whole = weight.to(kind)
+    low: Tensor = component.scale * own["b"].to(kind) @ own["a"].to(kind)
     if not component.dora:
         return low
     rows = whole + low
-    return (own["magnitude"].to(kind) / rows.norm(dim=1))[:, None] * rows - whole
+    change: Tensor = (own["magnitude"].to(kind) / rows.norm(dim=1))[:, None] * rows - whole
+    return change
 
 
 def _first(adapter: Adapter) -> str:

@@ -22,6 +22,7 @@ SPECS = {
     "cross_attention": "specs/patterns/cross_attention.yaml",
     "rearrange": "specs/patterns/rearrange.yaml",
     "llama": "specs/llama.yaml",
+    "adapted": "tests/specs/adapted.yaml",
 }
 
 
