@@ -11,7 +11,9 @@ import torch
 from safetensors.torch import save_file, save_model
 
 import composer
+from composer.cli import main
 from composer.graph.tensors import first_names
+from composer.targets.diagram import draw_mermaid
 from composer.targets.summary import summarize
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -389,3 +391,37 @@ def test_maps_of_other_names_fill_all_but_adapters(tmp_path):
     save_model(model, str(tmp_path / "ours.safetensors"))
     with pytest.raises(composer.SpecError, match="no names for adapters"):
         composer.export_weights(text, tmp_path / "ours.safetensors", tmp_path / "back.safetensors")
+
+
+def test_the_command_merges_files(tmp_path, capsys):
+    spec = tmp_path / "two.yaml"
+    spec.write_text(two(), encoding="utf-8")
+    model = trained(composer.build(spec, seed=0)).eval()
+    save_model(model, str(tmp_path / "two.safetensors"))
+    arguments = ["merge", str(tmp_path / "two.safetensors"), "--spec", str(spec)]
+    main([*arguments, "--out", str(tmp_path / "one.safetensors")])
+    merged = composer.build(SMALL, weights=tmp_path / "one.safetensors").eval()
+
+    assert (merged(tokens()).logits - model(tokens()).logits).abs().max() < 1e-5
+    assert main([*arguments, "--adapter", "dutch", "--out", str(tmp_path / "none")]) != 0
+    assert "no adapter is called 'dutch'" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
+
+
+def test_bottlenecks_are_not_merged(tmp_path):
+    text = adapted("adapter: {after: decoder, bottleneck: 2}", "lora: {on: {role: q}, rank: 2}")
+    model = trained(composer.build(text, seed=0)).eval()
+
+    with pytest.raises(composer.SpecError, match="is not linear, so it cannot be merged"):
+        composer.merge(text, model)
+    merged = composer.merge(text, model, adapters=["lora"]).eval()
+    composer.use_adapters(model, "lora")
+    assert (merged(tokens()).logits - model(tokens()).logits).abs().max() < 1e-5
+
+
+def test_the_drawing_says_what_is_adapted():
+    graph = composer.graph(adapted("lora: {on: decoder.layers.(0|1).attention.(q|v), rank: 2}"))
+    drawn = draw_mermaid(graph)
+
+    assert "LoRA r=2 on q, v" in drawn
+    assert drawn.count("LoRA") == 1
