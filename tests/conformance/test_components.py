@@ -70,6 +70,22 @@ def test_a_size_that_is_not_known_is_refused_or_carried_along(kind):
                 assert all(type(size) is int for shape in one.state.values() for size in shape)
 
 
+@pytest.mark.parametrize("shape", [(2, 32), (2, 3, 32), (2, 3, 4, 32)])
+@pytest.mark.parametrize("kind", ["layernorm", "rmsnorm", "project"])
+def test_a_norm_and_a_projection_take_any_number_of_axes(kind, shape):
+    for options in KINDS[kind].examples:
+        one = place(made(kind, options), {"x": shape})
+
+        assert module_of(one)(torch.randn(shape)).shape == one.shape
+
+
+@pytest.mark.parametrize("kind", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("shape", [(2,), (symbol("batch"), symbol("width"))])
+def test_a_norm_needs_a_width(kind, shape):
+    with pytest.raises(ShapeError, match="known width"):
+        place(made(kind, {"affine": False}), {"x": shape})
+
+
 @pytest.mark.parametrize(("kind", "options"), EXAMPLES)
 def test_label_is_short_text(kind, options):
     one = placed(kind, options)
