@@ -52,3 +52,9 @@ def test_no_variable_hides_a_function_of_python():
     made = model(input=torch.randint(20, (2, 5)), object=torch.randn(2, 4, 32))
     assert made.hash.shape == (2, 5, 20)
     assert made.vars.shape == (2, 4, 32)
+
+
+def test_a_description_keeps_its_first_letter():
+    text = SPEC.replace("name: names\n", "name: names\ntitle: X\ndescription: BERT with more.\n")
+
+    assert ast.get_docstring(ast.parse(composer.source(text))).startswith("X: BERT with more.")
