@@ -67,9 +67,12 @@ class BranchSpec:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """The branches of a layer of one type, and the cross-attention it would have."""
+    """The branches of a layer of one type, how they are wired unless they say otherwise, and the
+    cross-attention it would have.
+    """
 
     branches: tuple[BranchSpec, ...]
+    wiring: Wiring
     cross_attention: Written | None
     cross_wiring: Wiring
     dropout: float
