@@ -67,9 +67,7 @@ class BranchSpec:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """The branches of a layer of one type, how they are wired unless they say otherwise, and the
-    cross-attention it would have.
-    """
+    """The branches of a layer of one type, their usual wiring, and the cross-attention it would have."""
 
     branches: tuple[BranchSpec, ...]
     wiring: Wiring
