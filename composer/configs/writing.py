@@ -46,7 +46,8 @@ def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
 def _typed(stack: dict[str, Any]) -> dict[str, Any]:
     if "layer_types" not in stack or "types" not in stack:
         return stack
-    used = {name: each for name, each in stack["types"].items() if name in stack["layer_types"]}
+    named = set(_words(stack["layer_types"]))
+    used = {name: each for name, each in stack["types"].items() if name in named}
     return {**stack, "types": used}
 
 
