@@ -97,6 +97,7 @@ def import_config(path: str | Path) -> Imported:
     folder = zoo()
     declared = _declared(config, folder / "configs")
     base = with_bases(folder / str(declared.fields.spec))
+    assert isinstance(base, Mapping), "the specs of published models are mappings"
     reading = Reading(config, base)
     reading.known.add("model_type")
     reading.follow(declared)

@@ -196,7 +196,8 @@ class Reading:
         if not isinstance(data, str) or not data.startswith("="):
             return data
         name = data.removeprefix("=")
-        return self._named(name) if name in self.rules else self._calculated(name, None)
+        known = name in self.rules or name in self.values
+        return self._named(name) if known else self._calculated(name, None)
 
     def _calculated(self, text: str, value: Any) -> Any:  # noqa: ANN401
         """The value of an expression over the keys: `ln(key)` a logarithm, `count(key)` a length."""

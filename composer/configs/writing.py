@@ -46,9 +46,12 @@ def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
 def _typed(stack: dict[str, Any]) -> dict[str, Any]:
     if "layer_types" not in stack or "types" not in stack:
         return stack
-    named = set(_words(stack["layer_types"]))
+    listed, count = stack["layer_types"], stack.get("num_layers")
+    if isinstance(listed, list) and isinstance(count, int):
+        listed = listed[:count]
+    named = set(_words(listed))
     used = {name: each for name, each in stack["types"].items() if name in named}
-    return {**stack, "types": used}
+    return {**stack, "layer_types": listed, "types": used}
 
 
 def _words(data: object) -> Iterator[str]:

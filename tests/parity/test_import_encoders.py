@@ -32,8 +32,8 @@ SEQUENCE = {"encoder_layers": 3, "decoder_layers": 1, "encoder_ffn_dim": 60, "de
 IMAGE = {"image_size": [24, 32], "patch_size": [8, 8], "hidden_size": 48, "num_hidden_layers": 2,
          "intermediate_size": 60, "hidden_act": "gelu_new", "layer_norm_eps": 1e-3, "num_labels": 5,
          "qkv_bias": False}  # fmt: skip
-SWIN = {"embed_dim": 8, "depths": [1, 2, 3, 2], "num_heads": [1, 2, 2, 4], "window_size": 6,
-        "hidden_act": "relu", "layer_norm_eps": 1e-3, "num_labels": 5, "qkv_bias": False}  # fmt: skip
+SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 2, 3, 2], "num_heads": [1, 2, 2, 4],
+        "hidden_act": "relu", "layer_norm_eps": 1e-3, "num_labels": 5}  # fmt: skip
 TOWER = {"num_hidden_layers": 2, "intermediate_size": 50, "hidden_act": "gelu", "layer_norm_eps": 1e-3}
 CHANGES: dict[str, dict[str, Any]] = {
     "bert": {**ENCODER, "type_vocab_size": 3},
@@ -69,8 +69,8 @@ CHANGES: dict[str, dict[str, Any]] = {
                             "num_conv_pos_embedding_groups": 2},
     "vit": IMAGE,
     "deit": IMAGE,
-    "dinov2": {**without(IMAGE, "intermediate_size"), "mlp_ratio": 3},
-    "beit": without(IMAGE, "qkv_bias"),
+    "dinov2": {**without(IMAGE, "intermediate_size"), "mlp_ratio": 3, "image_size": 32},
+    "beit": {**without(IMAGE, "qkv_bias"), "image_size": 32, "patch_size": 8},
     "swin": SWIN,
     "clip": {
         "text_config": {**vision.TEXT, **TOWER, "eos_token_id": vision.VOCAB - 1, "hidden_size": 36},
@@ -104,7 +104,8 @@ def models(family: Family, folder: Path) -> tuple[nn.Module, nn.Module]:
     """The model of an imported config with the other's weights, and the other."""
     other = module_of(family).theirs(family)
     # The comparison's own settings are no part of a config.
-    made = imported({**own_config(other), **BESIDES.get(family.spec, {})}, folder)
+    named = {"architectures": [family.model], **BESIDES.get(family.spec, {})}
+    made = imported({**own_config(other), **named}, folder)
     assert made.spec == f"{family.spec}.yaml"
     assert made.unknown == ()
     tensors = {name: each.clone() for name, each in other.state_dict().items()}
@@ -134,7 +135,21 @@ def difference(family: Family, folder: Path) -> float:
         if isinstance(family, sequences.Family):
             mine, their, _ = sequences.results(family, other, model)[0]
             return float((mine - their).abs().max())
-        return vision._difference(family, model, other, family.plain())
+        return vision._difference(family, model, other, pictured(family))
+
+
+def pictured(family: vision.Family) -> vision.Example:
+    """What a family reads, its images as large as the config says."""
+    example, side = family.plain(), family.config.get("image_size")
+    if side is None:
+        return example
+    height, width = side if isinstance(side, list) else (side, side)
+    image = torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(1))
+    return replace(
+        example,
+        ours={**example.ours, "image": image},
+        theirs={**example.theirs, "pixel_values": image},
+    )
 
 
 @pytest.fixture(params=FAMILIES, ids=str)
