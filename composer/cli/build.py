@@ -16,8 +16,8 @@ from .describe import readable, summary_table
 from .draw import MISSING_TOOL
 from .output import NATURAL, columns, failure, product, rendered, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
-from .weight_places import WeightPlaces, audited, places
-from .weights import bytes_of, whole_weights, writer
+from .weight_places import WeightPlaces, audited, places, whole
+from .weights import bytes_of, writer
 
 WEIGHTS = "weights.safetensors"
 
@@ -58,7 +58,7 @@ def build(
     filled = ""
     if weights:
         at = places(weights)
-        filled, tensors = audited(made, graph, at), whole_weights(made, graph, at)
+        filled, tensors = audited(made, graph, at), whole(made, graph, at)
         files[WEIGHTS], sizes[WEIGHTS] = writer(graph, tensors), bytes_of(tensors)
     if not dry_run:
         write_folder(folder, files)

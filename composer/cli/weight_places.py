@@ -13,6 +13,8 @@ from composer.graph.graph import Graph
 from composer.language.spec import ModelSpec
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from composer.weights import Weights
 
 _NAMED = re.compile(r"([A-Za-z_][\w-]*)=(.+)", re.DOTALL)
@@ -56,3 +58,10 @@ def audited(spec: ModelSpec, graph: Graph, weights: Weights) -> str:
     from composer.weights import audit
 
     return str(audit(graph, spec.weights, weights))
+
+
+def whole(spec: ModelSpec, graph: Graph, weights: Weights) -> dict[str, Tensor]:
+    """Every tensor of a model; those that the weights leave new are drawn with seed 0."""
+    from composer.weights import load_whole
+
+    return load_whole(graph, spec.weights, weights, seed=0)

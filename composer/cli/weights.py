@@ -19,8 +19,6 @@ from .reading import Color, Overrides, Plugins, Size, read
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from composer.weights import Weights
-
 _SHOWN_TIES = 3
 _FILE = "model.safetensors"  # what transformers looks for in a folder
 
@@ -129,22 +127,6 @@ def read_weights(
 
     maps = spec.weights if map_name is None else {map_name: map_named(spec.weights, map_name)}
     return load(graph, maps, weights, dtype=dtype_named(dtype and dtype.value))
-
-
-def whole_weights(spec: ModelSpec, graph: Graph, weights: Weights) -> dict[str, Tensor]:
-    """Every tensor of a model, those that `weights` leave new as seed 0 makes them.
-
-    Raises WeightError.
-    """
-    from composer.targets.module import build_module
-    from composer.weights import load
-
-    tensors = load(graph, spec.weights, weights)
-    new = [name for name in graph.state if name not in tensors]
-    if not new:
-        return tensors
-    state = build_module(graph, seed=0).state_dict()
-    return tensors | {name: state[name] for name in new}
 
 
 def writer(graph: Graph, tensors: Mapping[str, Tensor]) -> Callable[[Path], None]:

@@ -11,7 +11,16 @@ from typing import Any
 from pydantic import Field
 
 from composer.diagnostics import Problems, Span
-from composer.language.document import Entry, Mapping, Scalar, Sequence, Tree, from_plain, get, plain
+from composer.language.document import (
+    Entry,
+    Mapping,
+    Scalar,
+    Sequence,
+    Tree,
+    from_plain,
+    get,
+    plain,
+)
 from composer.language.fields import Fields, Text
 from composer.language.load import load
 from composer.language.validate import validate

@@ -13,7 +13,16 @@ from typing import Any
 from composer.components.options import ExpressionError, calculate
 from composer.diagnostics import Note, Problems, Span
 from composer.language.check import NAMED_SECTIONS
-from composer.language.document import Entry, Mapping, Tree, from_plain, get, merge, plain, value_span
+from composer.language.document import (
+    Entry,
+    Mapping,
+    Tree,
+    from_plain,
+    get,
+    merge,
+    plain,
+    value_span,
+)
 from composer.language.variants import put
 
 from .declarations import Case, Declaration, Rule

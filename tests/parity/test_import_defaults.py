@@ -37,7 +37,9 @@ def test_a_key_that_is_left_out_is_as_in_the_class(model_type, tmp_path):
     whole = json.loads(config.to_json_string(use_diff=False))
     layers = {key: whole[key] for key in ("layer_types", "no_rope_layers") if whole.get(key)}
 
-    assert spec_of({"model_type": model_type, **layers, **sayable}, tmp_path) == spec_of(whole, tmp_path)
+    assert spec_of({"model_type": model_type, **layers, **sayable}, tmp_path) == spec_of(
+        whole, tmp_path
+    )
 
 
 @pytest.mark.parametrize("model_type", TYPES)

@@ -19,7 +19,6 @@ from tests.parity import test_zoo_sequences as sequences
 from tests.parity import test_zoo_vision as vision
 
 
-
 def without(config: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name not in names}
 
@@ -34,7 +33,12 @@ IMAGE = {"image_size": [24, 32], "patch_size": [8, 8], "hidden_size": 48, "num_h
          "qkv_bias": False}  # fmt: skip
 SWIN = {"image_size": 64, "embed_dim": 8, "depths": [1, 2, 3, 2], "num_heads": [1, 2, 2, 4],
         "hidden_act": "relu", "layer_norm_eps": 1e-3, "num_labels": 5}  # fmt: skip
-TOWER = {"num_hidden_layers": 2, "intermediate_size": 50, "hidden_act": "gelu", "layer_norm_eps": 1e-3}
+TOWER = {
+    "num_hidden_layers": 2,
+    "intermediate_size": 50,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-3,
+}
 CHANGES: dict[str, dict[str, Any]] = {
     "bert": {**ENCODER, "type_vocab_size": 3},
     "bert_pretraining": ENCODER,
