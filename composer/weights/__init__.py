@@ -92,6 +92,7 @@ from .loading import (
     fingerprint,
     load,
     load_into,
+    load_whole,
     stamp,
 )
 from .planning import Plan, Step, plan, plan_back
@@ -150,6 +151,7 @@ __all__ = [
     "load",
     "load_into",
     "load_map",
+    "load_whole",
     "map_named",
     "plan",
     "plan_back",
