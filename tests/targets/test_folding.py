@@ -96,3 +96,14 @@ def test_an_attribute_that_is_counted_up_is_no_constant():
     """
 
     assert "return x * self.count" in folded(text)
+
+
+def test_a_docstring_names_no_parameter_that_is_gone():
+    text = """
+    def forward(x: int, mask: int | None = None) -> int:
+        \'\'\'x (batch, time), mask (batch, time) -> (batch,).\'\'\'
+        return x if mask is None else x * mask
+    """
+
+    assert "mask" not in folded(text, mask=None)
+    assert "x (batch, time), mask (batch, time) -> (batch,)." in folded(text, mask=PRESENT)

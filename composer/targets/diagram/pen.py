@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import atan2, cos, degrees, hypot, radians, sin
 from typing import Literal
 
 from composer.components.component import Role
@@ -198,12 +199,23 @@ class Pen:
 
 def entering(shape: str) -> Attributes:
     """A shape beside the head of a line, inside the block that it enters."""
-    return {"headlabel": shape, "labelangle": 72, "labeldistance": 3.4} if shape else {}
+    return {"headlabel": shape, **_beside(shape)} if shape else {}
 
 
 def leaving(shape: str) -> Attributes:
     """A shape beside the tail of a line, inside the block that it leaves."""
-    return {"taillabel": shape, "labelangle": -72, "labeldistance": 3.4} if shape else {}
+    place = _beside(shape)
+    return {"taillabel": shape, **place, "labelangle": -place["labelangle"]} if shape else {}
+
+
+def _beside(shape: str) -> dict[str, float]:
+    """Where the middle of a shape stands, from the end of its line: so far that it ends before it."""
+    angle, distance = 72.0, 3.4  # degrees, and tens of points
+    away = distance * cos(radians(angle))
+    across = 0.225 * len(shape) + 0.4
+    if across > distance * sin(radians(angle)):
+        angle, distance = round(degrees(atan2(across, away)), 1), round(hypot(across, away), 2)
+    return {"labelangle": angle, "labeldistance": distance}
 
 
 def noted(text: str) -> Attributes:

@@ -103,7 +103,7 @@ def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
             scene.pen.flow(column, below.exit, above.entry)
     standing = [name for name in made[0].attentions.values() if name in scene.pen.heights]
     scene.mark(letters, standing[0] if standing else made[0].entry, column, block)
-    border = scene.shape(stack.value.shape)
+    border = words.short_shape(stack.value.shape, scene.letters)
     return Place(
         made[0].entry, made[-1].exit, column, block, inside=True, layers=tuple(made), border=border
     )

@@ -57,7 +57,7 @@ def _wire(
         return
     shape = ""
     if source.inside and straight:
-        shape = scene.shape(scene.graph.parts[state.part].value.shape)
+        shape = words.short_shape(scene.graph.parts[state.part].value.shape, scene.letters)
     if place.border and not straight and not source.column.down:
         # From the side, so that the shape would hang beside a slanted line.
         start = scene.pen.point(f"{place.entry} start", place.column)

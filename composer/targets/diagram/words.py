@@ -61,6 +61,20 @@ def shape(sizes: Shape, letters: Mapping[str, str]) -> str:
     return "[" + ", ".join(size_text(size, letters) for size in sizes) + "]"
 
 
+def short_shape(sizes: Shape, letters: Mapping[str, str], most: int = 20) -> str:
+    """A shape of at most `most` characters, where sums of lengths are left out if they are longer.
+
+    >>> from composer.shapes import symbol
+    >>> short_shape((symbol("batch"), (symbol("wave") - 400) // 320 + 1, 768), {"batch": "B"})
+    '[B, …, 768]'
+    """
+    text = shape(sizes, letters)
+    if len(text) <= most:
+        return text
+    parts = [size_text(size, letters) for size in sizes]
+    return "[" + ", ".join("…" if " " in part else part for part in parts) + "]"
+
+
 def size_text(size: Size, letters: Mapping[str, str]) -> str:
     """A size with a letter for each length: `2·S + 1`."""
     if isinstance(size, int):
