@@ -79,7 +79,7 @@ class _Crosses:
             readers.append(cross.stack.name)
             chip = self.pen.chip(cross.name, "cross", "K, V", *cross.text(self.scene), bold=True)
             self._connect(cross, chip, left=len(readers) == _SIDES)
-        elif self.scene.depth > 0 or cross.stack.name not in readers:
+        elif self.scene.view.depth_of(cross.stack.name) > 0 or cross.stack.name not in readers:
             self._words(cross)
 
     def _words(self, cross: _Cross) -> None:

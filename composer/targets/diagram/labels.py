@@ -20,18 +20,21 @@ Pill = tuple[str, bool]
 """Text and whether it says: one set of weights, applied so often."""
 
 
-def box(palette: Palette, title: str, detail: str = "", letters: str = "", pill: str = "") -> Html:
-    """Name, mark of shared parameters and pill on one line, the second line small below."""
-    head = _bold(title) + mark(palette, letters)
+def box(
+    palette: Palette, title: str, detail: str = "", letters: str = "", pill: str = "", *,
+    sign: str = "", more: Iterable[str] = (),
+) -> Html:  # fmt: skip
+    """Name, marks and pill on one line, the second line small below, and `more` below that."""
+    head = _bold(title) + mark(palette, letters) + _sign(palette, sign)
     if pill:
         size = f'FIXEDSIZE="TRUE" WIDTH="{7 * len(pill) + 16}" HEIGHT="21" ALIGN="LEFT"'
         button = _pill(palette.badge, palette.badge_text, pill)
         cells = f'<TD ALIGN="RIGHT">{head}&#160;</TD><TD {size}>{button}</TD>'
         head = f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cells}</TR></TABLE>'
-    if not detail and not pill:
+    small = [*([detail] if detail else []), *more]
+    if not small and not pill:
         return Html(head)
-    rows = [head, font(detail, palette.secondary, 9)] if detail else [head]
-    return Html(_table(rows, 1))
+    return Html(_table([head, *(font(text, palette.secondary, 9) for text in small)], 1))
 
 
 def chip(color: str, *lines: str, bold: bool = True) -> Html:
@@ -41,20 +44,28 @@ def chip(color: str, *lines: str, bold: bool = True) -> Html:
     return Html(_table([f"<B>{head}</B>" if bold else head, *(font(t, color, 9) for t in rest)], 2))
 
 
-def inside(palette: Palette, title: str, detail: str, letters: str) -> Html:
+def inside(
+    palette: Palette, title: str, detail: str, letters: str, sign: str = "",
+    more: Iterable[str] = (),
+) -> Html:  # fmt: skip
     """The title of a component whose inside is shown."""
+    head = f"{_bold(title)}{mark(palette, letters)}{_sign(palette, sign)}"
     line = font(detail, palette.secondary, 9)
-    return Html(f"{_bold(title)}{mark(palette, letters)}&#160; {line}" if detail else _bold(title))
+    rows = [f"{head}&#160; {line}" if detail else head]
+    rows += [font(text, palette.secondary, 9) for text in more]
+    return Html(rows[0] if len(rows) == 1 else _table(rows, 1, align="LEFT"))
 
 
-def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill]) -> Html:
+def block(
+    palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill], sign: str = ""
+) -> Html:
     """The title of a block in its corner, in bold and with more below it, and the pills.
 
     The title may have several lines.
     """
     title, *more = rows
     heads = [f'<FONT POINT-SIZE="11.5">{_bold(line)}</FONT>' for line in title.split("\n")]
-    heads[-1] += mark(palette, letters)
+    heads[-1] += mark(palette, letters) + _sign(palette, sign)
     lines = [*heads, *(font(text, palette.secondary, 9.5) for text in more)]
     cells = [lines[0] if len(lines) == 1 else _table(lines, 0, align="RIGHT")]
     for text, shared in pills:
@@ -97,6 +108,16 @@ def samples(palette: Palette, lines: Iterable[tuple[str, str]]) -> Html:
     )
 
 
+def keys(palette: Palette, lines: Iterable[tuple[str, str, str]]) -> Html:
+    """Text after a sign in its colour, for each of them."""
+    return Html(
+        "&#160;&#160;&#160;".join(
+            f"{font(sign, color, 11)}&#160;{font(text, palette.data, 9.5)}"
+            for sign, color, text in lines
+        )
+    )
+
+
 def stacked(*labels: Html) -> Html:
     """Labels one below the other."""
     return Html(_table(labels, 0, align="LEFT"))
@@ -135,6 +156,10 @@ def font(text: str, color: str, size: float) -> str:
 def mark(palette: Palette, letters: str) -> str:
     """The mark of shared parameters: a diamond and the letter of their set."""
     return f"&#160;{font('◆' + letters, palette.shared, 10)}" if letters else ""
+
+
+def _sign(palette: Palette, sign: str) -> str:
+    return f"&#160;{font(sign, palette.frozen, 11)}" if sign else ""
 
 
 def _bold(text: str) -> str:

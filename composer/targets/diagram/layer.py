@@ -155,7 +155,7 @@ class _LayerPen:
         """A component as one box, or with what stands inside it."""
         node, name = body.node, self._name(body.node.name)
         title = _own_title(node)
-        if self.scene.depth > 1 and has_inside(node):
+        if self.scene.view.depth_of(self.stack.name) > 1 and has_inside(node):
             letters, path = self._letters(node), self._path(node)
             spot = Spot(name, path, self.column if middle else None, letters, title)
             return Inside(self.scene, node, spot, self.column).draw(memory=bool(body.reads))

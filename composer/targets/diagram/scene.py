@@ -11,14 +11,16 @@ from composer.diagnostics import Span
 from composer.graph.graph import Graph, Node, State
 from composer.shapes import Shape, show
 
-from . import labels, words
+from . import extras, labels, words
 from .changes import Changes
 from .columns import Column, columns_of
 from .folds import Fold
 from .marks import Marks
-from .pen import LOW, Box, Direction, Pen
+from .pen import LOW, Box, Pen
 from .sheet import Attributes
+from .signs import Signs
 from .theme import Palette
+from .view import View
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,8 @@ class Spot:
     """Where the box of a component stands and what is said of it.
 
     `name` is that of its node, `path` the one it has in a spec; `title` stands in place of its own.
-    `paths` are those of all that it stands for, where they are several.
+    `paths` are those of all that it stands for, where they are several; `padding` is the name of
+    the padding mask of what it reads.
     """
 
     name: str
@@ -107,21 +110,27 @@ class Spot:
     title: str = ""
     attributes: Attributes = field(default_factory=dict)
     paths: tuple[str, ...] = ()
+    padding: str | None = None
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """The paths of all that it stands for."""
+        return self.paths or (self.path,)
 
 
 class Scene:
     """What everything that draws a graph shares."""
 
     def __init__(
-        self, graph: Graph, palette: Palette, depth: int, direction: Direction,
-        changes: Changes | None = None,
-    ) -> None:  # fmt: skip
+        self, graph: Graph, palette: Palette, view: View, changes: Changes | None = None
+    ) -> None:
         self.graph = graph
         self.changes = changes or Changes()
         known = {path for path, _ in graph.nodes()} if self.changes else set()
         self.known = known | {name for name in graph.parts if self.changes}
-        self.depth = depth
-        self.pen = Pen(palette, direction)
+        self.view = view
+        self.pen = Pen(palette, view.direction)
+        self.signs = Signs(graph)
         self.marks = Marks(graph)
         self.letters = words.letters_of(graph)
         self.columns: Mapping[str, Column] = columns_of(graph)
@@ -137,18 +146,39 @@ class Scene:
     def placed(self, spot: Spot, placed: Placed, span: Span) -> str:
         """The box of a component that may stand inside another one."""
         label = placed.component.label(placed.axes)
-        text = labels.box(self.pen.palette, spot.title or label.title, label.detail, spot.letters)
-        low: Attributes = {} if label.detail else {"height": LOW}
+        more = self.more(spot, placed)
+        text = labels.box(
+            self.pen.palette, spot.title or label.title, label.detail, spot.letters,
+            sign=self.sign(*spot.every), more=more,
+        )  # fmt: skip
+        low: Attributes = {} if label.detail or more else {"height": LOW}
         about = self.about(spot.path, placed, span)
-        tint = self.tint(*(spot.paths or (spot.path,)))
+        tint = self.tint(*spot.every)
         look = Box(placed.component.role, text, about, {**low, **spot.attributes, **tint})
         self.pen.box(spot.name, spot.column, look)
         self.mark(spot.letters, spot.name, spot.column)
         return spot.name
 
     def tint(self, *paths: str) -> Attributes:
-        """The border of a box by what has changed of the paths that it stands for."""
-        return self.changes.look(paths, self.known, self.pen.palette)
+        """The border of a box by what is done with the paths that it stands for, or has changed."""
+        done = {} if self._on_block(paths) else self.signs.look(paths, self.pen.palette)
+        return {**done, **self.changes.look(paths, self.known, self.pen.palette)}
+
+    def sign(self, *paths: str) -> str:
+        """The signs of a box; those of whole layers stand on their block."""
+        return "" if self._on_block(paths) else self.signs.on(paths)
+
+    def _on_block(self, paths: tuple[str, ...]) -> bool:
+        """Whether a component stands in a block of layers that has its signs."""
+        stack, layers, below = paths[0].partition(".layers.")
+        return bool(below) and bool(self.signs.look((stack + layers[:-1],), self.pen.palette))
+
+    def more(self, spot: Spot, placed: Placed) -> list[str]:
+        """What is only said in full: options that the label does not name, and masks."""
+        if self.view.detail == "plain":
+            return []
+        options = extras.rows(extras.unsaid(placed))
+        return [*options, *filter(None, [extras.masks(placed, spot.padding)])]
 
     def circle(self, name: str, node: Node, path: str, column: Column | None) -> str:
         """The circle of an operator that is a component."""
