@@ -80,9 +80,7 @@ def fitting_depth(graph: Graph, depth: int = 1, detail: Detail = "plain") -> int
     return 0
 
 
-def _drawn(
-    graph: Graph, colors: Palette, view: View, changes: Changes | None = None
-) -> Scene:
+def _drawn(graph: Graph, colors: Palette, view: View, changes: Changes | None = None) -> Scene:
     scene = Scene(graph, colors, view, changes)
     for name, part in graph.parts.items():
         scene.places[name] = draw_part(scene, name, part)

@@ -19,10 +19,11 @@ _WIDE = 46
 def unsaid(placed: Placed) -> list[str]:
     """Options that were chosen and that the label of a component does not say: `bias false`."""
     component, label = placed.component, placed.component.label(placed.axes)
+    apart = [part.component for part in placed.parts.values()]  # these have boxes of their own
     return [
         words.option(name, getattr(component, name))
         for name in _chosen(component)
-        if not _said(name, placed, label)
+        if not _said(name, placed, label) and getattr(component, name) not in apart
     ]
 
 
@@ -42,10 +43,13 @@ def rows(texts: Iterable[str]) -> list[str]:
 
 
 def _chosen(component: Component) -> Iterator[str]:
-    """Names of the options that have another value than their default."""
+    """Names of the options that have another value than their default.
+
+    What was left out to be filled in from the place, and came to nothing there, is not chosen.
+    """
     for name, field in type(component).model_fields.items():
-        default = field.get_default(call_default_factory=True)
-        if name != "kind" and getattr(component, name) not in (default, None):
+        value, default = getattr(component, name), field.default
+        if name != "kind" and value not in (default, None) and (value or default is not None):
             yield name
 
 

@@ -51,8 +51,16 @@ def _module(scene: Scene, part: Module, column: Column) -> Place:
     else:
         shape = _trapezium(scene, part, column) if role == "resample" else {}
         letters = scene.marks.on_part(name)
-        scene.component(Spot(name, name, column, letters, attributes=shape), part.node)
+        padding = _padding(scene, part)
+        spot = Spot(name, name, column, letters, attributes=shape, padding=padding)
+        scene.component(spot, part.node)
     return Place(name, name, column)
+
+
+def _padding(scene: Scene, part: Module) -> str | None:
+    """The name of the padding mask of what a module reads; of the last, if it reads several."""
+    read = [states[0].part for states in part.reads.values()]
+    return scene.graph.parts[read[-1]].value.mask if read else None
 
 
 def _trapezium(scene: Scene, part: Module, column: Column) -> Attributes:
