@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from composer.graph.graph import Graph
 
 from . import dot, labels, mermaid
 from .changes import Changes
+from .columns import in_order
 from .crosses import draw_crosses
 from .describe import describe, facts
 from .order import keep_order
@@ -18,6 +19,7 @@ from .sheet import Attributes
 from .skips import draw_skips
 from .theme import FONT, LEGEND, LIGHT, Palette, Theme, palette
 from .ties import draw_ties
+from .turns import turns_at
 from .view import Detail, View
 from .wires import draw_wires
 
@@ -81,7 +83,20 @@ def fitting_depth(graph: Graph, depth: int = 1, detail: Detail = "plain") -> int
 
 
 def _drawn(graph: Graph, colors: Palette, view: View, changes: Changes | None = None) -> Scene:
-    scene = Scene(graph, colors, view, changes)
+    """The scene with everything in it; the one column of a tall model turns where it must."""
+    scene = _drawn_once(graph, colors, view, changes)
+    if view.direction == "right" or len(in_order(graph, scene.columns)) > 1:
+        return scene
+    first = next(iter(scene.columns.values()))
+    turns = turns_at(scene.seams, scene.pen.height(first))
+    return _drawn_once(graph, colors, view, changes, turns) if turns else scene
+
+
+def _drawn_once(
+    graph: Graph, colors: Palette, view: View, changes: Changes | None,
+    turns: Collection[str] = (),
+) -> Scene:  # fmt: skip
+    scene = Scene(graph, colors, view, changes, turns)
     for name, part in graph.parts.items():
         scene.places[name] = draw_part(scene, name, part)
     draw_wires(scene)

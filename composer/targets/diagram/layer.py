@@ -36,10 +36,24 @@ class _LayerPen:
             state = self._skip(skip, state)
         if not state:
             state = self.place.entry = self.pen.point(self._name("in"), self.column)
-        for branch in self.fold.kind.branches:
+        for index, branch in enumerate(self.fold.kind.branches):
+            if index:
+                state = self._turned(branch, state)
             state = self._branch(branch, state)
         self.place.exit = state
         return self.place
+
+    def _turned(self, branch: Branch, state: str) -> str:
+        """The state before a branch, at the foot of another column where this one turns."""
+        name = self._name(branch.name, "in")
+        column = self.scene.seam(name, self.column, 2)
+        if column == self.column:
+            return state
+        self.column = column
+        point = self.pen.point(name, column)
+        self.pen.foot(self.place.entry, point)
+        self.pen.flow(column, state, point)
+        return point
 
     # Nodes
 

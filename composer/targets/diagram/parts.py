@@ -21,7 +21,20 @@ _ANY_LENGTH = 5040
 
 def draw_part(scene: Scene, name: str, part: Part) -> Place:
     """Draws a part into its column."""
-    column = scene.columns[name]
+    before = scene.columns[name]
+    column = scene.seam(name, before, 0)
+    place = _drawn(scene, part, column)
+    if column != before:
+        scene.pen.foot(_first(scene, before), place.entry)
+    return place
+
+
+def _first(scene: Scene, column: Column) -> str:
+    """The node at the foot of a column."""
+    return next(place.entry for place in scene.places.values() if place.foot == column)
+
+
+def _drawn(scene: Scene, part: Part, column: Column) -> Place:
     if isinstance(part, Stack):
         return draw_stack(scene, part, column)
     if isinstance(part, Input):

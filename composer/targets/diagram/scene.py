@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -20,7 +20,12 @@ from .pen import LOW, Box, Pen
 from .sheet import Attributes
 from .signs import Signs
 from .theme import Palette
+from .turns import Seam
 from .view import View
+
+
+_ROOM = 8
+"""Characters of a size beside a line."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,7 @@ class Place:
     """Where a drawn part can be reached.
 
     `block` is the block of its layers, and `inside` tells whether `exit` stands in it; `border` is
-    written beside the line that comes in.
+    written beside the line that comes in. `start` is the column of the entry, if it is another one.
     """
 
     entry: str
@@ -63,6 +68,12 @@ class Place:
     inside: bool = False
     layers: tuple[LayerPlace, ...] = ()
     border: str = ""
+    start: Column | None = None
+
+    @property
+    def foot(self) -> Column:
+        """The column in which it begins."""
+        return self.start or self.column
 
     def tail(self, state: State) -> str:
         """The node at which a line from a state of this part starts."""
@@ -122,8 +133,9 @@ class Scene:
     """What everything that draws a graph shares."""
 
     def __init__(
-        self, graph: Graph, palette: Palette, view: View, changes: Changes | None = None
-    ) -> None:
+        self, graph: Graph, palette: Palette, view: View, changes: Changes | None = None,
+        turns: Collection[str] = (),
+    ) -> None:  # fmt: skip
         self.graph = graph
         self.changes = changes or Changes()
         known = {path for path, _ in graph.nodes()} if self.changes else set()
@@ -133,11 +145,23 @@ class Scene:
         self.signs = Signs(graph)
         self.marks = Marks(graph)
         self.letters = words.letters_of(graph)
-        self.columns: Mapping[str, Column] = columns_of(graph)
+        self.columns: dict[str, Column] = columns_of(graph)
+        self.turns = turns
+        self.seams: list[Seam] = []
         self.places: dict[str, Place] = {}
         self.beside: list[Beside] = []
         self.marked: list[Marked] = []
         self.tops: dict[str, str] = {}
+
+    def seam(self, name: str, column: Column, rank: int) -> Column:
+        """The column in which what comes next stands: the same, or another one where this turns."""
+        self.seams.append(Seam(name, self.pen.height(column), rank))
+        if name not in self.turns:
+            return column
+        turned = Column(f"{column.name} {len(self.seams)}", column.down)
+        later = [part for part in self.columns if part not in self.places]
+        self.columns |= {part: turned for part in later if self.columns[part] == column}
+        return turned
 
     def component(self, spot: Spot, node: Node) -> str:
         """The box of a component."""
@@ -201,6 +225,11 @@ class Scene:
     def shape(self, sizes: Shape) -> str:
         """A shape with one letter a length."""
         return words.shape(sizes, self.letters)
+
+    def border(self, sizes: Shape) -> str:
+        """A shape beside a line, where there is no room for a long size."""
+        texts = [words.size_text(size, self.letters) for size in sizes]
+        return "[" + ", ".join(t if len(t) <= _ROOM else "…" for t in texts) + "]"
 
     def about(self, path: str, placed: Placed, span: Span) -> tuple[str, ...]:
         """What is shown when one points at a component."""

@@ -100,15 +100,17 @@ def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
         if single:
             made = [draw_layer(scene, stack, folds[0], stack.name, column)]
         else:
-            made = [_fold(scene, stack, fold, column, folds) for fold in folds]
+            made = _folds(scene, stack, folds, column)
         for below, above in pairwise(made):
             scene.pen.flow(column, below.exit, above.entry)
     standing = [name for name in made[0].attentions.values() if name in scene.pen.heights]
     scene.mark(letters, standing[0] if standing else made[0].entry, column, block)
-    border = scene.shape(stack.value.shape)
+    border = scene.border(stack.value.shape)
+    last = scene.columns[stack.name]
     return Place(
-        made[0].entry, made[-1].exit, column, block, inside=True, layers=tuple(made), border=border
-    )
+        made[0].entry, made[-1].exit, last, block, inside=True, layers=tuple(made), border=border,
+        start=column,
+    )  # fmt: skip
 
 
 def _title(scene: Scene, stack: Stack, letters: str, folds: tuple[Fold, ...]) -> Html:
@@ -142,6 +144,24 @@ def _own(scene: Scene, stack: Stack, folds: tuple[Fold, ...]) -> list[str]:
 
 def _shared(below: str, aliases: Mapping[str, str]) -> bool:
     return any(name.startswith(below) for pair in aliases.items() for name in pair)
+
+
+def _folds(
+    scene: Scene, stack: Stack, folds: tuple[Fold, ...], column: Column
+) -> list[LayerPlace]:
+    """The blocks of layers that differ, one above the other, or beside it where the column turns."""
+    made: list[LayerPlace] = []
+    first = column
+    for fold in folds:
+        before = scene.columns[stack.name] if made else column
+        column = scene.seam(f"{stack.name}.{fold.numbers[0]}", before, 1) if made else column
+        made.append(_fold(scene, stack, fold, column, folds))
+        block = f"cluster_{stack.name}.{fold.numbers[0]}"
+        if column != before:
+            scene.pen.foot(made[0].entry, made[-1].entry, block)
+        if column != first:
+            scene.pen.sheet.lead(block)
+    return made
 
 
 def _fold(
