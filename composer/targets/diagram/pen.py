@@ -211,7 +211,7 @@ class Pen:
         with self.sheet.within(block) if block else nullcontext():
             self.point(f"{name} top", between)
             self.point(f"{name} foot", between)
-        self.order(beside, f"{name} foot", name)
+        (self.sheet.row if block else self.order)(beside, f"{name} foot", name)
 
     def turns(self, name: str) -> bool:
         """Whether a node is the first of a column that goes on from another one."""

@@ -151,7 +151,7 @@ def _folds(
 ) -> list[LayerPlace]:
     """The blocks of layers that differ, one above the other, or beside it where the column turns."""
     made: list[LayerPlace] = []
-    first = column
+    first, turns = column, list[str]()
     for fold in folds:
         before = scene.columns[stack.name] if made else column
         column = scene.seam(f"{stack.name}.{fold.numbers[0]}", before, 1) if made else column
@@ -159,9 +159,23 @@ def _folds(
         block = f"cluster_{stack.name}.{fold.numbers[0]}"
         if column != before:
             scene.pen.foot(made[0].entry, made[-1].entry, block)
+            turns.append(made[-2].exit)
         if column != first:
             scene.pen.sheet.lead(block)
+    if turns:
+        _keep_turns(scene, turns, made[-1], column)
     return made
+
+
+def _keep_turns(scene: Scene, turns: list[str], last: LayerPlace, column: Column) -> None:
+    """Holds blocks side by side in their order, by a row of places above them."""
+    row = [scene.pen.anchor(f"{end} over") for end in turns]
+    for end, anchor in zip(turns, row, strict=True):
+        scene.pen.sheet.line(end, anchor, style="invis", weight=0)
+    top = scene.pen.point(f"{last.exit} over", column)
+    scene.pen.flow(column, last.exit, top)
+    last.exit = top
+    scene.pen.order(*row, top)
 
 
 def _fold(
