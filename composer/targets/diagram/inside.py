@@ -129,9 +129,9 @@ class Inside:
     def _heads(self, name: str) -> str:
         """How the result is split into heads, or what is joined of them before it."""
         axes = self.node.placed.axes
-        if not self._full or name not in "qkvo" or "num_heads" not in axes:
+        if not self._full or name not in "qkvo" or not {"num_heads", "head_dim"} <= set(axes):
             return ""
-        count = axes.num_kv_heads if name in "kv" else axes.num_heads
+        count = axes.get("num_kv_heads", axes.num_heads) if name in "kv" else axes.num_heads
         width = count * axes.head_dim
         one, heads = f"[…, {words.number(width)}]", f"[{count}, …, {axes.head_dim}]"
         return f"{heads} → {one} first" if name == "o" else f"{one} → {heads}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
@@ -22,7 +22,6 @@ from .signs import Signs
 from .theme import Palette
 from .turns import Seam
 from .view import View
-
 
 _ROOM = 8
 """Characters of a size beside a line."""

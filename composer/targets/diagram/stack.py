@@ -146,9 +146,7 @@ def _shared(below: str, aliases: Mapping[str, str]) -> bool:
     return any(name.startswith(below) for pair in aliases.items() for name in pair)
 
 
-def _folds(
-    scene: Scene, stack: Stack, folds: tuple[Fold, ...], column: Column
-) -> list[LayerPlace]:
+def _folds(scene: Scene, stack: Stack, folds: tuple[Fold, ...], column: Column) -> list[LayerPlace]:
     """The blocks of layers that differ, one above the other, or beside it where the column turns."""
     made: list[LayerPlace] = []
     first, turns = column, list[str]()

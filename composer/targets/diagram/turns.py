@@ -9,6 +9,12 @@ TALL = 18
 """Nodes of a column that is nearly three times as tall as wide; columns beside each other bear
 more each, as the drawing is wider."""
 
+MOST = 150
+"""Nodes of a column that no one reads anyway; Graphviz would take long to put it side by side."""
+
+_FEW = 2
+"""Nodes that are not worth a column."""
+
 
 @dataclass(frozen=True)
 class Seam:
@@ -28,6 +34,8 @@ def turns_at(seams: Sequence[Seam], nodes: int) -> frozenset[str]:
     >>> turns_at([Seam("a", 3, 0), Seam("b", 12, 1), Seam("c", 20, 0)], 24)
     frozenset({'b'})
     """
+    if nodes > MOST:
+        return frozenset()
     count = 1
     while nodes > TALL * (2 * count - 1):
         count += 1
@@ -36,6 +44,6 @@ def turns_at(seams: Sequence[Seam], nodes: int) -> frozenset[str]:
 
 def _nearest(seams: Sequence[Seam], nodes: int, height: float) -> str:
     """The seam that is nearest to a height; those of a low rank may be further away."""
-    near = [seam for seam in seams if 2 < seam.below < nodes - 2]
+    near = [seam for seam in seams if _FEW < seam.below < nodes - _FEW]
     best = min(near, key=lambda s: abs(s.below - height) + 4 * s.rank, default=None)
     return best.name if best is not None else ""
