@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -180,3 +182,17 @@ def test_a_thousand_nodes_are_drawn_in_ten_seconds(tmp_path: Path):
 
     assert time.monotonic() - start < 10
     assert svg.decode().count('class="node projection"') == 1000
+
+
+@pytest.mark.skipif(shutil.which("dot") is None, reason="no dot on this machine")
+def test_the_pill_of_a_title_of_several_lines_is_as_high_as_any_other():
+    dot = diagram.draw(composer.graph(ROOT / "specs/gemma2.yaml"))
+    svg = diagram.render(dot, "svg").decode()
+    paths = re.findall(rf'<path fill="{theme.LIGHT.badge}"[^>]* d="([^"]*)"', svg, re.IGNORECASE)
+    heights = [
+        max(ys) - min(ys)
+        for ys in ([float(y) for y in re.findall(r"-?[\d.]+,(-?[\d.]+)", path)] for path in paths)
+    ]
+
+    assert len(heights) == 3
+    assert max(heights) - min(heights) <= 3

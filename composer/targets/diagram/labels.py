@@ -69,7 +69,8 @@ def block(
     lines = [*heads, *(font(text, palette.secondary, 9.5) for text in more)]
     cells = [lines[0] if len(lines) == 1 else _table(lines, 0, align="RIGHT")]
     for text, shared in pills:
-        cells.append(_pill(palette.shared if shared else palette.badge, palette.badge_text, text))
+        fill = palette.shared if shared else palette.badge
+        cells.append(_pill(fill, palette.badge_text, text, fixed=len(lines) > 1))
     return Html(_row(cells, 2))
 
 
@@ -166,9 +167,14 @@ def _bold(text: str) -> str:
     return f"<B>{escape(text)}</B>"
 
 
-def _pill(fill: str, color: str, text: str) -> str:
-    inside = f"<TR><TD><B>&#160;{font(text, color, 10)}&#160;</B></TD></TR>"
-    return f'<TABLE {_PLAIN} CELLPADDING="2" STYLE="rounded" BGCOLOR="{fill}">{inside}</TABLE>'
+def _pill(fill: str, color: str, text: str, *, fixed: bool = False) -> str:
+    """A pill; one that is `fixed` is no higher where its row is."""
+    width = 7 * len(text) + 12
+    size = f' FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="20"' if fixed else ""
+    inside = f"<TR><TD{size}><B>&#160;{font(text, color, 10)}&#160;</B></TD></TR>"
+    return (
+        f'<TABLE {_PLAIN} CELLPADDING="2"{size} STYLE="rounded" BGCOLOR="{fill}">{inside}</TABLE>'
+    )
 
 
 def _stroke(color: str, width: float) -> str:
