@@ -132,7 +132,8 @@ def plot(found: dict[str, dict[int, dict[int, float]]], path: Path) -> None:
             shade = (0.1, 0.3, 0.8, 0.25 + 0.75 * number / max(len(rows) - 1, 1))
             panel.plot([-p for p in losses], list(losses.values()), "o-", color=shade, label=width)
         panel.set(title=name, xlabel="log2 of the learning rate", ylabel="loss")
-    panels[0].legend(title="width")
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, title="width", loc="outside right center")
     figure.savefig(path)
 
 

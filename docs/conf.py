@@ -20,7 +20,7 @@ project_copyright = author
 release = version = version_of("graph-composer")
 
 extensions = ["myst_parser", "composer.integrations.sphinx"]
-myst_enable_extensions = ["deflist"]
+myst_enable_extensions = ["attrs_inline", "deflist"]
 myst_heading_anchors = 3
 smartquotes = False  # it would make one dash of `--size`
 exclude_patterns = ["_build", "_generated"]

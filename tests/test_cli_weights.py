@@ -147,6 +147,106 @@ def test_numbers_are_cast(run, tmp_path, own, short, kind):
     assert {tensor.dtype for tensor in load_file(out).values()} == {kind}
 
 
+# Parts
+
+
+BERT2GPT = str(SPECS / "bert2gpt.yaml")
+PARTS = {
+    "bert": ["dims.vocab_size=61", "dims.d_model=32", "dims.num_heads=4", "dims.max_length=40",
+             "encoder.num_layers=2"],
+    "gpt2": ["dims.vocab_size=53", "dims.d_model=32", "dims.num_heads=4",
+             "decoder.embed.position.max_length=30", "decoder.num_layers=2"],
+}  # fmt: skip
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """Random weights of a small BERT and a small GPT-2 under their published names, by name."""
+    places = {}
+    for name, changes in PARTS.items():
+        spec, own = SPECS / f"{name}.yaml", tmp_path / f"own-{name}.safetensors"
+        model = composer.build(spec, overrides=changes, seed=1)
+        save_file({key: each.detach() for key, each in model.named_parameters()}, own)
+        places[name] = tmp_path / f"{name}.safetensors"
+        composer.export_weights(spec, own, places[name], overrides=changes)
+    return places
+
+
+def named(places: dict[str, Path]) -> list[str]:
+    return [word for name, at in places.items() for word in ("--weights", f"{name}={at}")]
+
+
+def test_a_model_of_parts_is_built_from_the_weights_of_each(run, tmp_path, parts):
+    made = tmp_path / "made"
+    code, out, err = run("build", BERT2GPT, "--size", "small", *named(parts), "--out", made)
+    expected = composer.build(BERT2GPT, size="small", weights=parts, seed=0).state_dict()
+    actual = composer.build(BERT2GPT, size="small", weights=made / "weights.safetensors")
+
+    assert code == 0, err
+    assert str(composer.audit_weights(BERT2GPT, parts, size="small")) in out
+    assert f"{made / 'weights.safetensors'}" in out
+    for name, tensor in actual.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_what_is_loaded_new_and_frozen_is_described(run, parts):
+    _, plain, _ = run("describe", BERT2GPT, "--size", "small")
+    code, out, err = run("describe", BERT2GPT, "--size", "small", *named(parts))
+    lines = out.removeprefix(plain).split("\n")
+
+    assert (code, err) == (0, "")
+    assert out.startswith(plain)
+    assert [line[:9].strip() for line in lines if line] == [
+        "loaded", "loaded", "new", "frozen", "ignored",
+    ]  # fmt: skip
+    assert "decoder.layers.*.cross_attention" in lines[3]
+
+
+def test_other_formats_stay_as_they_are(run, parts):
+    options = ["--size", "small", "--format", "json"]
+    _, plain, _ = run("describe", BERT2GPT, *options)
+    _, out, err = run("describe", BERT2GPT, *options, *named(parts))
+
+    assert out == plain
+    assert err == f"{composer.audit_weights(BERT2GPT, parts, size='small')}\n"
+
+
+def test_one_path_is_described_too(run, own):
+    _, out, _ = run("describe", GPT2, *sets(GPT2), "--weights", own[0])
+
+    assert out.endswith(f"\n{composer.audit_weights(GPT2, own[0], overrides=overrides(GPT2))}\n")
+
+
+def test_a_path_may_have_an_equals_sign(run, tmp_path, own):
+    odd = own[0].rename(tmp_path / "lr=3.safetensors")
+    code, _, err = run("describe", GPT2, *sets(GPT2), "--weights", odd)
+
+    assert code == 0, err
+
+
+@pytest.mark.parametrize("command", ["build", "describe"])
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["bert={bert}", "{gpt2}"], "has no name, and is not the only path"),
+        (["bert={bert}", "bert={gpt2}"], "'bert' has two paths"),
+        (["bert={bert}", "gtp2={gpt2}"], "the spec has no weights called 'gtp2' (bert, gpt2)"),
+        (["{bert}"], "the weights of 'bert2gpt' are those of parts: bert, gpt2"),
+        (["bert={gpt2}"], "'bert' reads"),
+    ],
+)
+def test_places_that_say_nothing_are_errors_and_nothing_is_written(
+    run, tmp_path, parts, command, given, said
+):
+    options = [word for each in given for word in ("--weights", each.format(**parts))]
+    folder = ["--out", tmp_path / "made"] if command == "build" else []
+    code, out, err = run(command, BERT2GPT, "--size", "small", *options, *folder)
+
+    assert (code, out) == (1, "")
+    assert said in err
+    assert not (tmp_path / "made").exists()
+
+
 # Errors
 
 

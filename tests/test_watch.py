@@ -98,6 +98,25 @@ def test_an_error_is_shown_at_its_line_and_goes_when_it_is_mended(port, spec, ch
     assert said == []
 
 
+def test_what_is_chosen_is_there_in_the_next_drawing(port, spec, chromium):
+    view = chromium.new_page(viewport={"width": 1400, "height": 900})
+    view.goto(f"http://127.0.0.1:{port}/")
+    model = view.frame_locator("#model")
+    model.get_by_label("Inside").check()
+    model.locator("#zoom-in").click()
+    model.locator("#theme").click()
+    near = model.locator(".view:visible svg").get_attribute("viewBox")
+    theme = model.locator("html").get_attribute("data-theme")
+
+    spec.write_text(SPEC.replace("Tiny language model", "Another"), encoding="utf-8")
+    model.get_by_role("heading", name="Another").wait_for()
+    model.locator('.view[data-depth="2"]').wait_for(state="visible")
+    assert model.get_by_label("Inside").is_checked()
+    assert model.locator("html").get_attribute("data-theme") == theme
+    assert model.locator(".view:visible svg").get_attribute("viewBox") == near
+    view.close()
+
+
 def test_the_bases_of_a_spec_are_watched_too(tmp_path):
     for name, text in (("a", "extends: b.yaml\n"), ("b", "extends: sub/c.yaml\n")):
         (tmp_path / f"{name}.yaml").write_text(text)

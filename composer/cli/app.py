@@ -6,7 +6,6 @@ import platform
 import sys
 import traceback
 from collections.abc import Sequence
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -119,4 +118,6 @@ def _internal(error: Exception) -> int:
 
 
 def _version() -> str:
+    from importlib.metadata import version  # with its mail parser, slow to import
+
     return version("graph-composer")

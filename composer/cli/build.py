@@ -16,7 +16,8 @@ from .describe import readable, summary_table
 from .draw import MISSING_TOOL
 from .output import NATURAL, columns, failure, product, rendered, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
-from .weights import bytes_of, read_weights, writer
+from .weight_places import WeightPlaces, audited, places, whole
+from .weights import bytes_of, writer
 
 WEIGHTS = "weights.safetensors"
 
@@ -29,14 +30,7 @@ def build(
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Default: build/NAME or build/NAME-SIZE."),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            metavar="PATH",
-            help="Safetensors to convert into weights.safetensors: a file, its index, a folder.",
-        ),
-    ] = None,
+    weights: WeightPlaces = None,
     linked: Annotated[
         bool, typer.Option("--linked", help="Import the layers from composer, instead of a copy.")
     ] = False,
@@ -48,6 +42,9 @@ def build(
 ) -> None:
     """Write model.py, its diagram, the expanded spec and a summary into a folder.
 
+    With weights, weights.safetensors too: all of the model's tensors under its own names. Those that
+    the weights leave new are drawn with seed 0.
+
     On an error nothing is written. Without Graphviz, all but diagram.svg is.
     """
     from composer.targets.files import Content, write_folder
@@ -58,12 +55,16 @@ def build(
     encoded, missing = _files(made, graph, linked=linked)
     files: dict[str, Content] = {**encoded}
     sizes = {name: len(data) for name, data in encoded.items()}
-    if weights is not None:
-        tensors = read_weights(made, graph, weights, None, None)
+    filled = ""
+    if weights:
+        at = places(weights)
+        filled, tensors = audited(made, graph, at), whole(made, graph, at)
         files[WEIGHTS], sizes[WEIGHTS] = writer(graph, tensors), bytes_of(tensors)
     if not dry_run:
         write_folder(folder, files)
     show(summary_table(summarize(graph), columns()))
+    if filled:
+        product(f"\n{filled}\n")
     product(_list(folder, sizes, "would write" if dry_run else "wrote"))
     if missing is not None:
         failure(missing, "D301")

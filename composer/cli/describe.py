@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import columns, product, show
+from .output import columns, message, product, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+from .weight_places import WeightPlaces, audited, places
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -31,17 +32,27 @@ def describe(
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.table,
     size: Size = None,
     overrides: Overrides = None,
+    weights: WeightPlaces = None,
     plugins: Plugins = None,
     _color: Color = None,
 ) -> None:
-    """Show the parts of a model, their shapes and their parameters."""
+    """Show the parts of a model, their shapes and their parameters.
+
+    With weights also what they fill, what starts anew and what is frozen; no tensor is read.
+    """
     from composer.targets import summary
 
-    made = summary.summarize(read(spec, size, overrides, plugins)[1])
+    checked, graph = read(spec, size, overrides, plugins)
+    filled = audited(checked, graph, places(weights)) if weights else ""
+    made = summary.summarize(graph)
     if form is Format.table:
         show(summary_table(made, columns()))
     else:
         product(summary.to_json(made) if form is Format.json else summary.to_csv(made))
+    if filled and form is Format.table:
+        product(f"\n{filled}\n")
+    elif filled:
+        message(filled)
 
 
 def summary_table(summary: Summary, width: int) -> RenderableType:

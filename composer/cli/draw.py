@@ -45,6 +45,13 @@ class Theme(str, Enum):
     auto = "auto"
 
 
+class Detail(str, Enum):
+    """How much is said of each part."""
+
+    plain = "plain"
+    full = "full"
+
+
 class Direction(str, Enum):
     """Where the data flows."""
 
@@ -81,6 +88,13 @@ def draw(
     direction: Annotated[
         Direction, typer.Option("--direction", help="Where the data flows.")
     ] = Direction.up,
+    detail: Annotated[
+        Detail,
+        typer.Option(
+            "--detail",
+            help="full: dropout, masks, the shapes within attentions and all options, too.",
+        ),
+    ] = Detail.plain,
     before: Annotated[
         str | None,
         typer.Option(
@@ -105,9 +119,9 @@ def draw(
     made = read(spec, size, overrides, plugins)
     graph = made[1]
     changes = _changes(spec, made, before, before_size)
-    depth = diagram.fitting_depth(graph) if depth is None else depth
+    depth = diagram.fitting_depth(graph, detail=detail.value) if depth is None else depth
     theme = theme or (Theme.auto if form is Format.html else Theme.light)
-    asked = Drawing(theme.value, depth, direction.value, changes)
+    asked = Drawing(theme.value, depth, direction.value, changes, detail.value)
     try:
         data = _drawn(graph, form, asked)
     except diagram.DrawingError as error:
@@ -131,21 +145,26 @@ class Drawing(NamedTuple):
     depth: int
     direction: Literal["up", "right"]
     changes: Changes | None = None
+    detail: Literal["plain", "full"] = "plain"
 
 
 def _drawn(graph: Graph, form: Format, asked: Drawing) -> bytes:
     """A drawing in a format. Raises DrawingError where Graphviz is needed and missing."""
     from composer.targets import diagram
 
-    theme, depth, direction, changes = asked
+    theme, depth, direction, changes, detail = asked
     if form is Format.html:
         from composer.targets.page import page
 
-        return page(graph, theme=theme, depth=depth, direction=direction)
+        return page(graph, theme=theme, depth=depth, direction=direction, detail=detail)
     if form is Format.mermaid:
-        text = diagram.draw_mermaid(graph, theme=theme, depth=depth, direction=direction)
+        text = diagram.draw_mermaid(
+            graph, theme=theme, depth=depth, direction=direction, detail=detail
+        )
         return text.encode()
-    dot = diagram.draw(graph, theme=theme, depth=depth, direction=direction, changes=changes)
+    dot = diagram.draw(
+        graph, theme=theme, depth=depth, direction=direction, detail=detail, changes=changes
+    )
     return dot.encode() if form is Format.dot else diagram.render(dot, form.value, theme=theme)
 
 

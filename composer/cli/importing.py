@@ -37,6 +37,8 @@ def import_config(
     else:
         write_file(out, made.text.encode())
         message(f"wrote {out}: {made.spec} with the sizes of {config}")
+    if made.without_head:
+        message(f"all of {', '.join(made.without_head)} but the head")
     if made.training:
         message(f"for training only, and left out: {', '.join(made.training)}")
     if made.unknown:

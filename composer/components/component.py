@@ -406,6 +406,7 @@ def place(component: Component, inputs: Inputs, /, **given: object) -> Placed:
     """
     wanted = {port.name for port in component.parsed.inputs}
     shapes = {port: shape for port, shape in inputs.items() if port in wanted or component.many}
+    _check_width(component, shapes)
     made, axes, outputs = component.infer(shapes, given)
     placed = Placed(made, axes, outputs)
     for name, shape in placed.tensors.items():
@@ -415,6 +416,18 @@ def place(component: Component, inputs: Inputs, /, **given: object) -> Placed:
                 first, "a known width", _main(shapes[first]), f"'{name}' depends on it"
             )
     return placed
+
+
+def _check_width(component: Component, inputs: Inputs) -> None:
+    """Branches and heads work at a width that is a number: their options follow from it."""
+    if not {"layer", "cross_attention", "head"} & set(component.slots):
+        return
+    for port in component.parsed.inputs:
+        shape = _main(inputs[port.name])
+        if "d_model" not in port.axes or len(shape) != len(port.axes):
+            continue
+        if not isinstance(width := shape[port.axes.index("d_model")], int):
+            raise ShapeError(port.name, "a known width", shape, f"'{width}' is a length")
 
 
 def _main(shape: Shape | tuple[Shape, ...]) -> Shape:

@@ -1,4 +1,4 @@
-"""Norms over the width of each step."""
+"""Norms over the last axis, the width of each step."""
 
 from __future__ import annotations
 
@@ -6,18 +6,33 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
+from typing_extensions import Self
 
-from composer.shapes import Axes
+from composer.shapes import Axes, Shape, ShapeError
 
-from .component import Component, Label, Role, Tensors
+from .component import Component, Inputs, Label, Role, Tensors
 from .options import Number, Positive, PositiveNumber
 
 
-class LayerNorm(Component):
+class _WidthNorm(Component):
+    """A norm over the last axis, however many there are before it."""
+
+    role: ClassVar[Role] = "norm"
+
+    def infer(
+        self, inputs: Inputs, place: Mapping[str, Any]
+    ) -> tuple[Self, Axes, dict[str, Shape]]:
+        """Any number of axes before the width, which must be known."""
+        shape: Shape = inputs["x"]  # type: ignore[assignment]  # one port
+        if len(shape) < 2 or not isinstance(shape[-1], int):  # noqa: PLR2004 - batch and width
+            raise ShapeError("x", "a known width after other axes", shape)
+        return self, Axes({"d_model": shape[-1]}), {"": shape}
+
+
+class LayerNorm(_WidthNorm):
     """Layer normalisation (Ba et al., 2016, arXiv:1607.06450)."""
 
     kind: Literal["layernorm"] = "layernorm"
-    role: ClassVar[Role] = "norm"
     slots: ClassVar[tuple[str, ...]] = ("norm", "qk_norm", "conv_norm", "module")
     module: ClassVar[str] = "nn.LayerNorm"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
@@ -61,11 +76,10 @@ class LayerNorm(Component):
         return Label("LayerNorm")
 
 
-class RmsNorm(Component):
+class RmsNorm(_WidthNorm):
     """Root mean square normalisation (Zhang and Sennrich, 2019, arXiv:1910.07467)."""
 
     kind: Literal["rmsnorm"] = "rmsnorm"
-    role: ClassVar[Role] = "norm"
     slots: ClassVar[tuple[str, ...]] = ("norm", "qk_norm", "module")
     module: ClassVar[str] = "nn.RMSNorm"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (

@@ -11,7 +11,16 @@ from typing import Any
 from pydantic import Field
 
 from composer.diagnostics import Problems, Span
-from composer.language.document import Entry, Mapping, Scalar, Sequence, Tree, get, plain
+from composer.language.document import (
+    Entry,
+    Mapping,
+    Scalar,
+    Sequence,
+    Tree,
+    from_plain,
+    get,
+    plain,
+)
 from composer.language.fields import Fields, Text
 from composer.language.load import load
 from composer.language.validate import validate
@@ -26,6 +35,15 @@ class DeclarationFields(Fields):
     extends: Text | None = Field(default=None, description="A declaration that this one adds to.")
     model_types: list[Text] = Field(default=[], description="The `model_type` of its configs.")
     architectures: list[Text] = Field(default=[], description="The classes that the spec is.")
+    without_head: list[Text] = Field(
+        default=[], description="Classes that the spec is all of but their heads."
+    )
+    classes: dict[str, Text] = Field(
+        default={}, description="The declarations of other classes of the family, by class."
+    )
+    nested: list[Text] = Field(
+        default=[], description="Configs within, where `no_effect` and `training` hold too."
+    )
     spec: Text | None = Field(default=None, description="The spec, from the folder of specs.")
     parameters: dict[str, Any] = Field(default={}, description="Words that rules use as {name}.")
     keys_: Any = Field(default=None, alias="keys", description="Rules by the key that they read.")
@@ -40,14 +58,23 @@ class RuleFields(Fields):
     default: Any = Field(default=None, description="What it is where the config leaves it out.")
     default_of: Text | None = Field(default=None, description="The same, as an expression.")
     optional: bool = Field(default=False, description="Left out, it leaves the spec as it is.")
+    items: list[Text] | None = Field(
+        default=None, description="Where each item of a list goes, which must have as many."
+    )
     value: Text | None = Field(default=None, description="What goes there, as an expression.")
     equals: Text | None = Field(default=None, description="The one value that the spec can say.")
+    of: Text | None = Field(default=None, description="What the cases are of, as an expression.")
     cases: dict[str, Any] | None = Field(default=None, description="What each value says.")
     open: bool = Field(default=False, description="Whether it may have values besides the cases.")
     each: dict[str, Any] | None = Field(default=None, description="What each item of a list says.")
+    first: dict[str, Any] | None = Field(default=None, description="What its first item says.")
     runs: dict[str, Text] | None = Field(
         default=None, description="A list of words with how often each follows."
     )
+    rows: dict[str, Any] | None = Field(
+        default=None, description="A list of mappings, one for each item of the key's list."
+    )
+    first_row: dict[str, Any] = Field(default={}, description="What the first row says besides.")
     set_: dict[str, Any] = Field(default={}, alias="set", description="Values by their paths.")
     because: Text | None = Field(default=None, description="Why other values are refused.")
 
@@ -93,6 +120,21 @@ class Declaration:
     fields: DeclarationFields
     rules: tuple[Rule, ...]
 
+    @property
+    def no_effect(self) -> list[str]:
+        """Keys that change nothing, those of configs within too."""
+        names = [*self.fields.no_effect, "architectures", "model_type"]
+        return [*self.fields.no_effect, *_below(self.fields.nested, names)]
+
+    @property
+    def training(self) -> list[str]:
+        """Keys that change training only, those of configs within too."""
+        return [*self.fields.training, *_below(self.fields.nested, self.fields.training)]
+
+
+def _below(configs: list[str], keys: list[str]) -> list[str]:
+    return [f"{config}.{key}" for config in configs for key in keys]
+
 
 def declarations(folder: Path) -> dict[str, Path]:
     """The files of a folder by the `model_type` that they declare."""
@@ -123,12 +165,12 @@ def rules_in(tree: Tree | None, problems: Problems) -> tuple[Rule, ...]:
         return ()
     found: list[Rule] = []
     for key, entry in tree.entries.items():
-        body = _rule_body(entry)
-        fields = validate(RuleFields, body, problems, where=f"the rule of '{key}'", dims={})
-        if fields is not None:
-            spellings = tuple(part.strip() for part in key.split("|"))
-            cases = _cases(get(body, ("cases",)), problems)
-            found.append(Rule(spellings, fields, cases, "default" in body.entries, body.span))
+        spellings = tuple(part.strip() for part in key.split("|"))
+        for body in _rule_bodies(entry):
+            fields = validate(RuleFields, body, problems, where=f"the rule of '{key}'", dims={})
+            if fields is not None:
+                cases = _cases(get(body, ("cases",)), problems)
+                found.append(Rule(spellings, fields, cases, "default" in body.entries, body.span))
     return tuple(found)
 
 
@@ -148,11 +190,11 @@ def _cases(tree: Tree | None, problems: Problems) -> dict[str, Case] | None:
     return found
 
 
-def _rule_body(entry: Entry) -> Mapping:
-    """A rule in full: a path or a list of paths alone is where the value goes."""
-    if isinstance(entry.value, Mapping):
-        return entry.value
-    return Mapping({"to": Entry(entry.key, entry.value)}, entry.value.span)
+def _rule_bodies(entry: Entry) -> list[Mapping]:
+    """The rules of a key in full: a path or a list of paths alone is where the value goes."""
+    listed = entry.value.items if isinstance(entry.value, Sequence) else (entry.value,)
+    bodies = [each for each in listed if isinstance(each, Mapping)]
+    return bodies or [Mapping({"to": Entry(entry.key, entry.value)}, entry.value.span)]
 
 
 def _merged(file: Path, depth: int) -> Mapping:
@@ -175,7 +217,7 @@ def _over(base: Mapping, tree: Mapping) -> Mapping:
             joined = {**below.value.entries, **above.value.entries}
             kept = {key: each for key, each in joined.items() if plain(each.value) is not None}
             entries[section] = Entry(above.key, Mapping(kept, above.value.span))
-    for section in ("no_effect", "training"):
+    for section in ("no_effect", "training", "nested"):
         below, above = base.entries.get(section), tree.entries.get(section)
         if below and above:
             assert isinstance(below.value, Sequence), f"{section} is a list"
@@ -196,7 +238,9 @@ def _filled(tree: Tree, words: AnyMapping[str, Any]) -> Tree:
     if isinstance(tree, Sequence):
         return Sequence(tuple(_filled(item, words) for item in tree.items), tree.span)
     if isinstance(tree.value, str):
-        return Scalar(_word(tree.value, words), tree.span, tree.quoted)
+        value = _word(tree.value, words)
+        whole = isinstance(value, dict | list)
+        return from_plain(value, tree.span) if whole else Scalar(value, tree.span, tree.quoted)
     return tree
 
 

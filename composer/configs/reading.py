@@ -12,12 +12,23 @@ from typing import Any
 
 from composer.components.options import ExpressionError, calculate
 from composer.diagnostics import Note, Problems, Span
-from composer.language.document import Mapping, Tree, from_plain, get, plain, value_span
+from composer.language.check import NAMED_SECTIONS
+from composer.language.document import (
+    Entry,
+    Mapping,
+    Tree,
+    from_plain,
+    get,
+    merge,
+    plain,
+    value_span,
+)
 from composer.language.variants import put
 
 from .declarations import Case, Declaration, Rule
 
 _LOGARITHM = re.compile(r"ln\((\w+)\)")
+_COUNT = re.compile(r"count\((\w+)\)")
 _NAME = re.compile(r"[A-Za-z_]\w*")
 _NOTHING = object()
 
@@ -38,7 +49,7 @@ class Reading:
         self.rules = {rule.name: rule for rule in declared.rules}
         self._check_architectures(declared)
         self._follow(declared.rules)
-        self.known |= {*declared.fields.no_effect, *declared.fields.training}
+        self.known |= {*declared.no_effect, *declared.training}
 
     def unknown(self) -> list[str]:
         """The keys of the config that nothing is declared of."""
@@ -47,7 +58,7 @@ class Reading:
 
     def training(self, declared: Declaration) -> list[str]:
         """The keys that are left out because they matter in training only, unless they are zero."""
-        names = set(declared.fields.training)
+        names = set(declared.training)
         keys = [key for key in _leaves(self.config) if _covered(key, names)]
         return [key for key in keys if self._says_something(key)]
 
@@ -69,16 +80,21 @@ class Reading:
         if value is _NOTHING:
             return
         self.values[rule.name] = value
-        fields = rule.fields
+        fields, cases = rule.fields, rule.cases
+        of = _key(value if fields.of is None else self._calculated(fields.of, value))
         if fields.equals is not None and value != self._calculated(fields.equals, value):
             wanted = self._calculated(fields.equals, value)
             self._refuse(rule, f"{_said(rule, value)}, but the spec can say {wanted} only")
-        elif rule.cases is not None and _key(value) in rule.cases:
-            self._case(rule, rule.cases[_key(value)])
-        elif rule.cases is not None and not fields.open:
-            self._refuse(rule, f"{_said(rule, value)}, but the spec can say {_list(rule.cases)}")
+        elif cases is not None and of in cases:
+            self._case(rule, cases[of])
+        elif cases is not None and not fields.open:
+            can = f"but the spec can say {_list(cases)}"
+            why = can if fields.of is None else "which the spec cannot say"
+            self._refuse(rule, f"{_said(rule, value)}, {why}")
         elif fields.each is not None:
             self._each(rule, value, fields.each)
+        elif fields.items is not None and isinstance(value, list):
+            self._items(rule, value, fields.items)
         else:
             self._put(rule, self._made(rule, value))
 
@@ -106,6 +122,8 @@ class Reading:
                 word: int(self._calculated(text, value)) for word, text in fields.runs.items()
             }
             return list(chain.from_iterable(repeat(word, max(n, 0)) for word, n in counts.items()))
+        if fields.rows is not None:
+            return self._rows(rule, value, fields.rows)
         return value if fields.value is None else self._calculated(fields.value, value)
 
     def _case(self, rule: Rule, case: Case) -> None:
@@ -116,13 +134,50 @@ class Reading:
             self._follow(case.rules)
 
     def _each(self, rule: Rule, items: Any, words: AnyMapping[str, Any]) -> None:  # noqa: ANN401
-        listed = items if isinstance(items, list) else [items]
-        strange = next((item for item in listed if _key(item) not in words), _NOTHING)
+        listed, first = items if isinstance(items, list) else [items], rule.fields.first
+        head = [] if first is None else self._translated(rule, listed[:1], first)
+        rest = self._translated(rule, listed[1:] if first is not None else listed, words)
+        if head is None or rest is None:
+            return
+        layers = period(rest)
+        self._put(rule, {"first": head, "then": layers} if head and layers else head or layers)
+
+    def _translated(
+        self, rule: Rule, items: list[Any], words: AnyMapping[str, Any]
+    ) -> list[Any] | None:
+        """What each item says; None where one cannot be said, which becomes a problem."""
+        strange = next((item for item in items if _key(item) not in words), _NOTHING)
         if strange is not _NOTHING:
             why = f"'{rule.spellings[0]}' has {_show(strange)}, but the spec can say {_list(words)}"
             self._refuse(rule, why)
-            return
-        self._put(rule, period([words[_key(item)] for item in listed]))
+            return None
+        return [words[_key(item)] for item in items]
+
+    def _items(self, rule: Rule, items: list[Any], paths: list[str]) -> None:
+        """Puts each item where it goes; several that go to one place must be the same."""
+        values = dict(zip(paths, items, strict=False))
+        if len(items) != len(paths):
+            self._refuse(rule, f"{_said(rule, items)}, but the spec has {len(paths)} of them")
+        elif any(values[path] != item for path, item in zip(paths, items, strict=True)):
+            self._refuse(rule, f"{_said(rule, items)}, but the spec has one number for both")
+        else:
+            made = {path: self._made(rule, item) for path, item in values.items()}
+            self._set({**made, **rule.fields.set_}, rule.span)
+
+    def _rows(
+        self, rule: Rule, items: list[Any], row: AnyMapping[str, Any]
+    ) -> list[dict[str, Any]]:
+        """A mapping for each item; of what is a list too, each has the item at its place."""
+        columns = {name: self._filled(value) for name, value in row.items()}
+        lengths = {len(column) for column in columns.values() if isinstance(column, list)}
+        if lengths != {len(items)}:
+            self._refuse(rule, f"{_said(rule, items)}, but the lists beside it are not as long")
+            return []
+        rows = [
+            {name: each[at] if isinstance(each, list) else each for name, each in columns.items()}
+            for at in range(len(items))
+        ]
+        return [{**rows[0], **rule.fields.first_row}, *rows[1:]]
 
     def _put(self, rule: Rule, value: Any) -> None:  # noqa: ANN401
         to = rule.fields.to
@@ -133,7 +188,13 @@ class Reading:
         for path, value in values.items():
             if value is None and not _is_there(self.spec, path):
                 continue
-            self.spec = put(self.spec, path, from_plain(self._filled(value), span), span)
+            tree = from_plain(self._filled(value), span)
+            section, _, name = path.partition(".")
+            if section in NAMED_SECTIONS and "." not in name and not _is_there(self.spec, path):
+                added = Mapping({name: Entry(span, tree)}, span)
+                self.spec = _joined(self.spec, Mapping({section: Entry(span, added)}, span))
+            else:
+                self.spec = put(self.spec, path, tree, span)
 
     def _filled(self, data: Any) -> Any:  # noqa: ANN401
         """Data of a declaration, with each `=EXPRESSION` in it replaced by its value."""
@@ -144,12 +205,14 @@ class Reading:
         if not isinstance(data, str) or not data.startswith("="):
             return data
         name = data.removeprefix("=")
-        return self._named(name) if name in self.rules else self._calculated(name, None)
+        known = name in self.rules or name in self.values
+        return self._named(name) if known else self._calculated(name, None)
 
     def _calculated(self, text: str, value: Any) -> Any:  # noqa: ANN401
-        """The value of an expression over the keys, where `ln(key)` is a logarithm."""
+        """The value of an expression over the keys: `ln(key)` a logarithm, `count(key)` a length."""
         known = {name: self._named(name) for name in _NAME.findall(text)} | {"value": value}
         numbers = {name: each for name, each in known.items() if _is_number(each)}
+        text = _COUNT.sub(lambda found: str(len(known.get(found[1]) or ())), text)
         logarithm = _LOGARITHM.sub(lambda found: repr(log(numbers.get(found[1], 1))), text)
         return calculate(logarithm, numbers)
 
@@ -166,8 +229,8 @@ class Reading:
         self.known.add("architectures")
         tree = self._tree("architectures")
         names = plain(tree) if tree is not None else None
-        wanted = declared.fields.architectures
-        if tree is not None and names and not set(names) <= set(wanted):
+        headless, wanted = declared.fields.without_head, declared.fields.architectures
+        if tree is not None and names and not set(names) <= {*wanted, *headless}:
             why = f"the config is of {_list(names)}, but the spec is {_list(wanted)}"
             self.problems.add("W421", why, tree.span)
 
@@ -188,6 +251,12 @@ def period(items: list[Any]) -> list[Any]:
         if all(item == items[at % length] for at, item in enumerate(items)):
             return items[:length]
     return items
+
+
+def _joined(spec: Mapping, over: Mapping) -> Mapping:
+    made = merge(spec, over)
+    assert isinstance(made, Mapping), "two mappings make one"
+    return made
 
 
 def _is_there(spec: Mapping, path: str) -> bool:

@@ -46,8 +46,12 @@ def without_unused(spec: dict[str, Any]) -> dict[str, Any]:
 def _typed(stack: dict[str, Any]) -> dict[str, Any]:
     if "layer_types" not in stack or "types" not in stack:
         return stack
-    used = {name: each for name, each in stack["types"].items() if name in stack["layer_types"]}
-    return {**stack, "types": used}
+    listed, count = stack["layer_types"], stack.get("num_layers")
+    if isinstance(listed, list) and isinstance(count, int):
+        listed = listed[:count]
+    named = set(_words(listed))
+    used = {name: each for name, each in stack["types"].items() if name in named}
+    return {**stack, "layer_types": listed, "types": used}
 
 
 def _words(data: object) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Literal
 
 from composer.components.component import Component
@@ -16,6 +16,7 @@ from composer.language.spec import (
     OutputSpec,
     ParallelSpec,
     StackSpec,
+    Written,
 )
 from composer.shapes import Shape, show
 
@@ -80,6 +81,8 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
         written, span, merges = spec.made, spec.span, False
     if not _check_ids(name, written.component, sources, placing):
         return None
+    if not _check_vocabulary(name, written, sources, placing):
+        return None
     many = written.component.many
     inputs: dict[str, Shape | tuple[Shape, ...]] = {
         port: tuple(v.shape for v in found) if many and port == "xs" else found[0].shape
@@ -95,6 +98,36 @@ def _module(name: str, spec: ModuleSpec | ParallelSpec, placing: Placing) -> Mod
         placing.values[State(name, item=item)] = Value(item_shape, None, see_all(sees))
     weights = any(item for _, item in placing.wires.weights.get(name, []))
     return Module(name, node, sources, Value(shape, mask, sees), merges, weights)
+
+
+def _check_vocabulary(
+    name: str, written: Written, sources: Mapping[str, tuple[State, ...]], placing: Placing
+) -> bool:
+    """Whether a module that embeds tokens has a vector for each of them."""
+    size = getattr(written.component, "vocab_size", None)
+    if not isinstance(written.component, TokenEmbedding) or size is None:
+        return True
+    for source, tokens in _tokens_in(sources["tokens"], placing):
+        if size < tokens.vocab_size:
+            placing.problems.add(
+                "C115",
+                f"'{source}' has {tokens.vocab_size} different tokens, but '{name}' has {size}",
+                value_span(written.tree, ("vocab_size",)),
+                fix=f"vocab_size: {tokens.vocab_size}",
+            )
+            return False
+    return True
+
+
+def _tokens_in(states: tuple[State, ...], placing: Placing) -> Iterator[tuple[str, Tokens]]:
+    """The inputs of tokens that token ids come from, moved about or not."""
+    for state in states:
+        part = placing.parts.get(state.part)
+        if isinstance(part, Input) and isinstance(part.node.component, Tokens):
+            yield part.name, part.node.component
+        elif isinstance(part, Module) and part.name in placing.ids:
+            for read in part.reads.values():
+                yield from _tokens_in(read, placing)
 
 
 def _vocabulary(sources: Mapping[str, tuple[State, ...]], placing: Placing) -> dict[str, int]:

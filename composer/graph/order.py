@@ -1,11 +1,14 @@
-"""The order in which parts run, and the circles that leave none."""
+"""The order in which parts run, and the circles that leave none.
+
+networkx finds the circles; it takes longer to import than a spec to check, so that a spec without
+circles does without.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
-
-import networkx as nx
 
 from composer.diagnostics import Note, Problems
 from composer.language.document import value_span
@@ -23,21 +26,47 @@ def ordered(wires: Wires, problems: Problems) -> tuple[str, ...]:
     """
     unit = {name: "+".join(wires.lockstep.get(name, (name,))) for name in wires.parts}
     edges = list(_edges(wires, unit))
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(dict.fromkeys(unit.values()))
-    graph.add_edges_from((unit[read], unit[reader]) for read, reader in edges)
-    tangled = False
-    for component in nx.strongly_connected_components(graph):
-        some = next(iter(component))
-        if len(component) > 1 or graph.has_edge(some, some):
-            tangled = True
-            inside = [(a, b) for a, b in edges if unit[a] in component and unit[b] in component]
-            _report_circle(inside, wires, problems)
-    if tangled:
+    order = _sorted(list(unit.values()), {(unit[a], unit[b]) for a, b in edges})
+    if len(order) < len(set(unit.values())):
+        _report_tangles(edges, unit, wires, problems)
         return ()
-    position = {name: i for i, name in enumerate(unit.values())}
-    order = nx.lexicographical_topological_sort(graph, key=lambda name: position[name])
     return tuple(name for group in order for name in group.split("+"))
+
+
+def _sorted(names: list[str], edges: set[tuple[str, str]]) -> list[str]:
+    """Each name after those with an edge to it, else in the order of `names`.
+
+    Names in a circle, and what comes after them, are left out.
+    """
+    position = {name: i for i, name in enumerate(names)}
+    after: dict[str, list[str]] = {name: [] for name in position}
+    waiting = dict.fromkeys(position, 0)
+    for first, then in edges:
+        after[first].append(then)
+        waiting[then] += 1
+    ready = [(position[name], name) for name, count in waiting.items() if not count]
+    heapify(ready)
+    order = []
+    while ready:
+        order.append(heappop(ready)[1])
+        for then in after[order[-1]]:
+            waiting[then] -= 1
+            if not waiting[then]:
+                heappush(ready, (position[then], then))
+    return order
+
+
+def _report_tangles(
+    edges: list[tuple[str, str]], unit: dict[str, str], wires: Wires, problems: Problems
+) -> None:
+    """One problem for each set of parts that read each other."""
+    import networkx as nx
+
+    graph: nx.DiGraph[str] = nx.DiGraph((unit[read], unit[reader]) for read, reader in edges)
+    for component in nx.strongly_connected_components(graph):
+        inside = [(a, b) for a, b in edges if unit[a] in component and unit[b] in component]
+        if inside:
+            _report_circle(inside, wires, problems)
 
 
 def _edges(wires: Wires, unit: dict[str, str]) -> Iterator[tuple[str, str]]:
@@ -62,6 +91,8 @@ def _direct(name: str, wires: Wires) -> set[str]:
 
 def _report_circle(edges: list[tuple[str, str]], wires: Wires, problems: Problems) -> None:
     """One problem for the shortest circle among `edges`, told part by part."""
+    import networkx as nx
+
     graph: nx.DiGraph[str] = nx.DiGraph(edges)
     for names in {wires.lockstep.get(name, ()) for edge in edges for name in edge}:
         graph.add_edges_from((a, b) for a in names for b in names if a != b)

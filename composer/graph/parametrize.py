@@ -123,6 +123,14 @@ def _check_alike(graph: Graph, base: Graph, spec: ParametrizationSpec) -> None:
     small, problems = dict(_keyed(base)), Problems()
     for key, node in _keyed(graph):
         other = small.get(key)
+        if other is not None and _fixed_scores(node, other):
+            problems.add(
+                "C115",
+                f"the scores of '{node.component.kind}' cannot follow the width of its heads",
+                spec.span,
+                fix="give base as many heads less, so that their width stays",
+            )
+            break
         alike = other is not None and list(other.placed.tensors) == list(node.placed.tensors)
         if not alike or other is None or other.component.kind != node.component.kind:
             name = ".".join(word for word in (key[0], key[2]) if word)
@@ -166,6 +174,12 @@ def _scored(node: Node, small: Node) -> Node:
         return node
     start = getattr(small.component, "qk_scale", None) or base**-0.5
     return _changed(node, qk_scale=start * base / width)
+
+
+def _fixed_scores(node: Node, small: Node) -> bool:
+    """Whether heads grow in an attention whose scores have a factor of their own."""
+    settled = node.component.role == "attention" and not hasattr(node.component, "qk_scale")
+    return settled and _head_width(node.placed) != _head_width(small.placed)
 
 
 def _head_width(placed: Placed) -> int:

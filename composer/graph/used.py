@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import networkx as nx
-
 from composer.diagnostics import Problems
 from composer.language.defaults import own
 from composer.language.document import value_span
@@ -14,14 +12,15 @@ from .wires import Wires
 
 def check_used(wires: Wires, problems: Problems) -> None:
     """Adds a problem for every part at the end of a way that leads to no output."""
-    graph: nx.DiGraph[str] = nx.DiGraph()
-    graph.add_nodes_from(wires.parts)
-    graph.add_edges_from((s.part, name) for name in wires.parts for s in wires.reads(name))
-    used = {name for name, part in wires.parts.items() if isinstance(part, OutputSpec)}
-    for name in list(used):
-        used |= nx.ancestors(graph, name)
+    reads = {name: {state.part for state in wires.reads(name)} for name in wires.parts}
+    used: set[str] = set()
+    waiting = [name for name, part in wires.parts.items() if isinstance(part, OutputSpec)]
+    while waiting:
+        name = waiting.pop()
+        waiting += reads[name] - used
+        used |= {name, *reads[name]}
     for name in wires.parts:
-        readers = set(graph.successors(name))
+        readers = {reader for reader, read in reads.items() if name in read}
         if name in used or readers - set(wires.lockstep.get(name, (name,))):
             continue  # or it is only read by what leads nowhere itself
         why = "only stacks in step with it read it" if readers - {name} else "nothing reads it"

@@ -48,7 +48,7 @@ def layer_in(stack: Mapping, check: Checking) -> LayerSpec | None:
     )  # what is wrong with it is told with the stack
     if len(check.problems) > before or len(made) < len(branches) or rate is None:
         return None
-    return LayerSpec(_distinct(made), cross, cross_wiring, rate.dropout)
+    return LayerSpec(_distinct(made), wiring, cross, cross_wiring, rate.dropout)
 
 
 def norm_in(tree: Mapping, check: Checking) -> tuple[Written | None, Placement]:

@@ -19,6 +19,7 @@ from .fields import (
     OutputFields,
     ParallelBranchFields,
     ParallelFields,
+    ParametrizationFields,
     SkipFields,
     StackFields,
     TypeFields,
@@ -76,6 +77,14 @@ def _size(slots: Slots) -> Schema:
     return {**closed(sections), "type": ["object", "null"]}
 
 
+def _parametrization(*, partial: bool) -> Schema:
+    """A kind, or a kind with what changes this model into its base."""
+    fields = properties(ParametrizationFields)
+    fields["base"] = described(ref("size"), fields["base"]["description"])
+    whole = {**closed(fields), "required": [] if partial else required(ParametrizationFields)}
+    return {"anyOf": [{"type": "null"}, {"enum": fields["kind"]["enum"]}, whole]}
+
+
 def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
     """The sections of a spec, or of one that is merged over another."""
     number = {"anyOf": [{"type": "number"}, {"type": "string"}]}
@@ -90,6 +99,7 @@ def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
         "connections": {"type": ["array", "null"], "items": _connection(slots)},
         "outputs": _named(_fields(OutputFields, slots, partial=partial)),
         "initialization": slots.component("initialization", partial=partial),
+        "parametrization": _parametrization(partial=partial),
         "sizes": {"type": "object", "additionalProperties": ref("size")},
     }
     texts = properties(ModelFields)
@@ -160,7 +170,7 @@ def _connection(slots: Slots) -> Schema:
 
 def _fields(fields: type[BaseModel], slots: Slots, *, partial: bool = False) -> Schema:
     """The keys of a section's item, components in their slots."""
-    made = closed(slots.filled(properties(fields)))
+    made = closed(slots.filled(properties(fields), partial=partial))
     return made if partial else {**made, "required": required(fields)}
 
 

@@ -38,7 +38,8 @@ class Slots:
     def component(self, slot: str, *, partial: bool = False, empty: bool = False) -> Schema:
         """What may stand in a slot: a kind, its options under `kind`, or nothing if `empty`.
 
-        Where it is `partial`, it is merged over another one, so that nothing is required.
+        Where it is `partial`, it is merged over another one, so that nothing is required, not even
+        of the components inside it.
         """
         return self._slot(slot, {}, partial=partial, empty=empty)
 
@@ -48,7 +49,8 @@ class Slots:
 
     def branch(self, slot: str) -> Schema:
         """A component that is a branch of a layer, and how it is wired."""
-        return self._slot(slot, self.filled(properties(BranchFields)), partial=True, empty=True)
+        wiring = self.filled(properties(BranchFields), partial=True)
+        return self._slot(slot, wiring, partial=True, empty=True)
 
     def branch_of(self, kind: str) -> Schema:
         """Options of a branch that stands under the name of its kind."""
@@ -58,13 +60,15 @@ class Slots:
             self.definitions[name] = {**closed(options), "required": required(KINDS[kind])}
         return ref(name)
 
-    def filled(self, fields: dict[str, Schema]) -> dict[str, Schema]:
+    def filled(self, fields: dict[str, Schema], *, partial: bool = False) -> dict[str, Schema]:
         """Fields of a section, with the schema of a component where one stands."""
         made = dict(fields)
         for key in fields.keys() & SLOT_OF.keys():
             if fields[key].keys() & {"type", "anyOf", "enum"}:
                 continue  # words of its own, such as the `combine` of a cross connection
-            body = self.norm() if key == "norm" else self.component(SLOT_OF[key], empty=True)
+            slot = SLOT_OF[key]
+            norm = key == "norm"
+            body = self.norm() if norm else self.component(slot, partial=partial, empty=True)
             made[key] = described(body, fields[key]["description"])
         return made
 
@@ -95,7 +99,8 @@ class Slots:
     ) -> Schema:
         """A mapping of one kind."""
         cls = KINDS[kind]
-        body = closed({**self._options(cls), **_module_keys(cls, slot), **extra})
+        options = self._options(cls, partial=partial)
+        body = closed({**options, **_module_keys(cls, slot), **extra})
         if cls.model_config.get("extra") == "allow":
             body["additionalProperties"] = {"type": "integer", "minimum": 1}
         needed = [] if partial else [*required(cls), *_module_needs(cls, slot)]
@@ -115,14 +120,15 @@ class Slots:
             return [{**wrong, "then": {"required": ["kind"], "properties": known}}]
         options: dict[str, list[Schema]] = {}
         for cls in map(KINDS.__getitem__, kinds):
-            for key, body in {**self._options(cls), **_module_keys(cls, slot)}.items():
+            inner = self._options(cls, partial=partial)
+            for key, body in {**inner, **_module_keys(cls, slot)}.items():
                 options.setdefault(key, []).append(body)
         merged = {key: either(bodies) for key, bodies in options.items()}
         free = any(KINDS[kind].model_config.get("extra") == "allow" for kind in kinds)
         every = {**closed({**merged, **extra, **known}), "additionalProperties": free}
         return [wrong, {"if": {"type": "object", "not": {"required": ["kind"]}}, "then": every}]
 
-    def _options(self, cls: type[Component]) -> dict[str, Schema]:
+    def _options(self, cls: type[Component], *, partial: bool = False) -> dict[str, Schema]:
         """The options of a kind; components inside it by their slots."""
         made = properties(cls)
         for name, field in cls.model_fields.items():
@@ -132,7 +138,8 @@ class Slots:
                 made[key] = {"const": field.default, "description": first_line(cls)}
             elif isinstance(extra, dict) and "slot" in extra:
                 many = bool(extra.get("many"))
-                one = self.component(str(extra["slot"]), partial=many, empty=not many)
+                slot = str(extra["slot"])
+                one = self.component(slot, partial=partial or many, empty=not many)
                 made[key] = described({"type": "array", "items": one} if many else one, text)
             else:
                 made[key] = described(made[key], text)

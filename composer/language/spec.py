@@ -68,9 +68,10 @@ class BranchSpec:
 
 @dataclass(frozen=True)
 class LayerSpec:
-    """The branches of a layer of one type, and the cross-attention it would have."""
+    """The branches of a layer of one type, their usual wiring, and the cross-attention it would have."""
 
     branches: tuple[BranchSpec, ...]
+    wiring: Wiring
     cross_attention: Written | None
     cross_wiring: Wiring
     dropout: float

@@ -95,7 +95,17 @@ def _with_bases(path: Path, root: Path, seen: tuple[tuple[Path, Note], ...]) -> 
     if not resolved.is_file():
         message = f"there is no file '{base.value}' beside '{path.name}'"
         _refuse("C110", message, base.span, fix="write its path from the folder of this file")
-    return merge(_with_bases(target, root, way), without(tree, ["extends"]))
+    return _over(_with_bases(target, root, way), without(tree, ["extends"]))
+
+
+def _over(base: Tree, tree: Mapping) -> Tree:
+    """A spec merged over its base; its own sizes are all that it has, else it has the base's.
+
+    A size of the base changes what the base says, which may mean another model here.
+    """
+    if isinstance(base, Mapping) and "sizes" in tree.entries:
+        base = without(base, ["sizes"])
+    return merge(base, tree)
 
 
 def _resolved(path: Path, base: Scalar) -> Path:

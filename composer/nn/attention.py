@@ -69,7 +69,7 @@ class Attention(nn.Module):
         rope: tuple[Tensor, Tensor] | None = None,
         position_bias: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        """x (batch, time, d_model) -> the same; reads `memory` (batch, source, width) if given."""
+        """x (batch, time, d_model), memory (batch, source, width) -> (batch, time, d_model)."""
         source = x if memory is None else memory
         if self.norm_over_all and self.q_norm is not None and self.k_norm is not None:
             q = self.q_norm(self.q(x)).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)

@@ -30,7 +30,7 @@ class ConvStem(nn.Module):
 
 
 class Convolution(nn.Module):
-    """A convolution over time, normed and activated as asked."""
+    """A convolution over time and what follows it."""
 
     def __init__(
         self,

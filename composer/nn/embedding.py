@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class TokenEmbedding(nn.Module):
-    """One vector a token, scaled, with its position added, normed and dropped out as asked."""
+    """One learned vector a token, as the first layer reads it."""
 
     def __init__(
         self,
@@ -40,7 +40,7 @@ class TokenEmbedding(nn.Module):
 
 
 class SequenceEmbedding(nn.Module):
-    """Positions added to a sequence of vectors, normed and dropped out as asked."""
+    """A sequence of vectors, as the first layer reads it."""
 
     def __init__(
         self,

@@ -19,7 +19,7 @@ class TanhGate(nn.Module):
 
 
 class LayerScale(nn.Module):
-    """A learned factor for each number of a step, `start` at first."""
+    """A learned factor for each number of a step."""
 
     def __init__(self, d_model: int, start: float = 1.0) -> None:
         super().__init__()

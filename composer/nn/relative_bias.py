@@ -40,7 +40,7 @@ class RelativeBias(nn.Module):
 
 
 def distance_buckets(distance: Tensor, num_buckets: int, max_distance: int) -> Tensor:
-    """Distances (...) from 0 up -> the bucket of each: one a step for the first half, then wider."""
+    """Distances (...) from 0 up -> the bucket of each: half of them one a step, then wider."""
     exact = num_buckets // 2
     growth = torch.log(distance.clamp(min=1).float() / exact) / math.log(max_distance / exact)
     far = exact + (growth * (num_buckets - exact)).long()

@@ -90,6 +90,7 @@ def plot(coordinates: Sequence[Coordinate], path: str | Path, label: str = "widt
     figure = Figure(figsize=(4 * len(parts), 3.2), layout="constrained")
     panels = figure.subplots(1, len(parts), squeeze=False)[0]
     steps = sorted({one.step for one in coordinates})
+    values = sorted({one.value for one in coordinates})
     for panel, part in zip(panels, parts, strict=True):
         for step in steps:
             line = [one for one in coordinates if (one.part, one.step) == (part, step)]
@@ -102,7 +103,9 @@ def plot(coordinates: Sequence[Coordinate], path: str | Path, label: str = "widt
                 label=f"step {step}",
             )
         panel.set(title=part, xlabel=label, ylabel="mean |x|")
-    panels[-1].legend()
+        panel.set_xticks([], minor=True)
+        panel.set_xticks(values, labels=[str(value) for value in values])
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
     figure.savefig(path)
 
 

@@ -92,6 +92,7 @@ from .loading import (
     fingerprint,
     load,
     load_into,
+    load_whole,
     stamp,
 )
 from .merging import merge_tensors, start_lengths, use_adapters
@@ -153,6 +154,7 @@ __all__ = [
     "load_adapter",
     "load_into",
     "load_map",
+    "load_whole",
     "map_named",
     "merge_tensors",
     "plan",

@@ -38,6 +38,21 @@ def load(
     return {name: cast(tensor, dtype) for name, tensor in made.items()}
 
 
+def load_whole(graph: Graph, maps: Maps, weights: Weights, *, seed: int) -> dict[str, Tensor]:
+    """Every tensor of `graph`: those that `load` gives, the others as a new model of `seed` has them.
+
+    Raises WeightError.
+    """
+    from composer.targets.module import build_module
+
+    tensors = load(graph, maps, weights)
+    new = [name for name in graph.state if name not in tensors]
+    if not new:
+        return tensors
+    state = build_module(graph, seed=seed).state_dict()
+    return tensors | {name: state[name] for name in new}
+
+
 def convert(
     graph: Graph, maps: Maps, path: str | Path, out: str | Path, *, dtype: dtype | None = None
 ) -> dict[str, Tensor]:

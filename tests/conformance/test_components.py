@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from composer.components.component import KINDS, SLOTS, Placed, place
-from composer.shapes import Dim, evaluate, lengths_in
+from composer.components.component import KINDS, SLOTS, OptionError, Placed, place
+from composer.shapes import Dim, ShapeError, evaluate, lengths_in, symbol
 from composer.targets.source.writing import constructor
 from tests.conformance import checks
 from tests.conformance.checks import made, module_of, names, placed
@@ -61,6 +61,37 @@ def test_every_option_but_plain_ones_is_in_an_example_or_has_a_default(kind):
     required = {name for name, field in cls.model_fields.items() if field.is_required()}
 
     assert required <= used
+
+
+@pytest.mark.parametrize("kind", [k for k, c in OURS.items() if not SPECIAL & set(c.slots)])
+def test_a_size_that_is_not_known_is_refused_or_carried_along(kind):
+    cls = OURS[kind]
+    for options in cls.examples:
+        for port, shape in cls.example_inputs.items():
+            for axis in range(0 if isinstance(shape[0], tuple) else len(shape)):
+                changed = (*shape[:axis], symbol("words"), *shape[axis + 1 :])
+                try:
+                    one = place(made(kind, options), {**cls.example_inputs, port: changed})
+                except (ShapeError, OptionError):
+                    continue
+                one.flops()
+                assert all(type(size) is int for shape in one.state.values() for size in shape)
+
+
+@pytest.mark.parametrize("shape", [(2, 32), (2, 3, 32), (2, 3, 4, 32)])
+@pytest.mark.parametrize("kind", ["layernorm", "rmsnorm", "project"])
+def test_a_norm_and_a_projection_take_any_number_of_axes(kind, shape):
+    for options in KINDS[kind].examples:
+        one = place(made(kind, options), {"x": shape})
+
+        assert module_of(one)(torch.randn(shape)).shape == one.shape
+
+
+@pytest.mark.parametrize("kind", ["layernorm", "rmsnorm"])
+@pytest.mark.parametrize("shape", [(2,), (symbol("batch"), symbol("width"))])
+def test_a_norm_needs_a_width(kind, shape):
+    with pytest.raises(ShapeError, match="known width"):
+        place(made(kind, {"affine": False}), {"x": shape})
 
 
 @pytest.mark.parametrize(("kind", "options"), EXAMPLES)

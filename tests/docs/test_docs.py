@@ -117,6 +117,27 @@ def test_every_page_is_tested():
     assert ROOT / "docs" / "patterns.md" in tested
 
 
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_within_the_repository_lead_somewhere(page):
+    """Pages that a build of the site makes are checked by that build."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    links = [link.partition("#") for link in LINK.findall(text) if "://" not in link]
+    missing = [path for path, _, _ in links if path and not (page.parent / path).exists()]
+    headings = {anchor_of(line) for line in text.splitlines() if line.startswith("#")}
+    wrong = [anchor for path, _, anchor in links if not path and anchor not in headings]
+
+    assert (missing, wrong) == ([], [])
+
+
+def anchor_of(heading: str) -> str:
+    """The anchor that a heading gets."""
+    words = heading.lstrip("# ").strip().lower()
+    return re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+
+
 def test_the_drawing_in_the_readme_is_that_of_the_spec():
     drawn = diagram.draw(composer.graph(ROOT / "specs" / "transformer.yaml"))
     fresh = diagram.render(drawn, "svg").decode()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from composer.language.document import plain
-from composer.language.load import load
+from composer.language.variants import with_bases
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("specs", "specs/patterns", "tests/specs", "tests/golden_diagrams")
@@ -28,7 +28,7 @@ Path_ = tuple[str | int, ...]
 def good_specs() -> dict[str, Any]:
     """The plain data of every spec of the repository that is meant to be right."""
     paths = [path for folder in FOLDERS for path in sorted((ROOT / folder).glob("*.yaml"))]
-    specs = {path.relative_to(ROOT).as_posix(): plain(load(path)) for path in paths}
+    specs = {path.relative_to(ROOT).as_posix(): plain(with_bases(path)) for path in paths}
     for spec in specs.values():
         spec.pop("weights", None)  # files beside the spec, and a mutant is no file
     return specs

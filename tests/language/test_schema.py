@@ -122,6 +122,53 @@ def test_a_mistake_is_refused(found, mistake):
     assert problems(GOOD.replace(found, mistake)) != []
 
 
+CHANGED = """
+composer: 1
+name: changed
+dims: {width: 64}
+inputs: {tokens: {kind: tokens, vocab_size: 100}}
+decoders:
+  decoder:
+    from: tokens
+    d_model: width
+    num_layers: 2
+    norm: {kind: layernorm, placement: post}
+    attention: {num_heads: 4, position: {kind: relative_bias}}
+    layer_types: [near, far]
+    types:
+      near: {}
+      far: {attention: {position: {max_distance: 30}}}
+outputs: {logits: {from: decoder, head: lm}, label: {from: decoder, head: {kind: linear, out_features: 2}}}
+sizes:
+  large: {outputs: {label: {head: {out_features: 3}}}}
+parametrization: {kind: mup, base: {dims: {width: 32}, outputs: {label: {head: {bias: true}}}}}
+"""
+
+
+def test_what_is_changed_needs_no_kind():
+    composer.graph(CHANGED, size="large")
+
+    assert problems(CHANGED) == []
+    extending = "extends: base.yaml\noutputs: {label: {head: {out_features: 3}}}\n"
+    assert problems(extending) == []
+
+
+@pytest.mark.parametrize(
+    ("found", "mistake"),
+    [
+        ("max_distance: 30", "max_distances: 30"),
+        ("head: {out_features: 3}", "head: {outfeatures: 3}"),
+        ("head: {out_features: 3}", "head: {kind: linaer, out_features: 3}"),
+        ("head: {bias: true}", "head: {biases: true}"),
+        ("kind: mup", "kind: mut"),
+        ("head: {kind: linear, out_features: 2}", "head: {out_features: 2}"),
+    ],
+)
+def test_a_mistake_in_what_is_changed_is_refused(found, mistake):
+    assert CHANGED.count(found) == 1
+    assert problems(CHANGED.replace(found, mistake)) != []
+
+
 def test_a_spec_that_extends_another_may_leave_out_what_that_one_says():
     text = "extends: base.yaml\ndecoders: {decoder: {num_layers: 3, attention: {window: 4}}}\n"
 

@@ -7,7 +7,7 @@ import pytest
 import composer
 from composer.diagnostics import SpecError
 from composer.language.document import plain
-from composer.language.variants import MAX_BASES, read, sizes_of
+from composer.language.variants import MAX_BASES, read, sizes_of, with_bases
 
 SPEC = """\
 composer: 1
@@ -94,6 +94,37 @@ def test_a_base_lies_under_what_extends_it(tmp_path):
     loaded = composer.load(tmp_path / "spec.yaml")
 
     assert (loaded.name, *stack(loaded)) == ("mine", 48, 7)
+
+
+def extending(folder, text):
+    (folder / "base.yaml").write_text(SPEC)
+    (folder / "spec.yaml").write_text(f"extends: base.yaml\n{text}")
+    return folder / "spec.yaml"
+
+
+def test_sizes_of_a_base_are_offered_by_a_spec_without_its_own(tmp_path):
+    path = extending(tmp_path, "dims: {width: 48}\n")
+
+    assert sizes_of(with_bases(path)) == ["base", "none", "large"]
+    assert stack(composer.load(path, size="large")) == (64, 4)
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [
+        ("{large: {decoders: {decoder: {num_layers: 6}}}, huge: {}}", ["large", "huge"]),
+        ("{}", []),
+        ("null", []),
+    ],
+)
+def test_sizes_of_a_spec_replace_those_of_its_base(tmp_path, own, expected):
+    path = extending(tmp_path, f"sizes: {own}\n")
+
+    assert sizes_of(with_bases(path)) == expected
+    with pytest.raises(SpecError, match="no size 'none'"):
+        composer.load(path, size="none")
+    if "large" in expected:
+        assert stack(composer.load(path, size="large")) == (32, 6)
 
 
 def refusal(path) -> str:

@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from math import cos, radians, sin
 from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree as ET
@@ -24,10 +25,12 @@ from composer.components.component import KINDS, Component, Label
 from composer.components.feed_forward import FeedForward
 from composer.targets import diagram
 from composer.targets.diagram import rendering, theme
+from composer.targets.diagram.pen import entering, leaving
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests/golden_diagrams"
 TRANSFORMER = ROOT / "specs/transformer.yaml"
+WAV2VEC2 = ROOT / "specs/wav2vec2.yaml"
 SPECS = [TRANSFORMER, *sorted(FOLDER.glob("*.yaml"))]
 VARIANTS = [{}, {"depth": 0}, {"depth": 2}, {"direction": "right"}, {"theme": "dark"}]
 DOT = shutil.which("dot")
@@ -265,6 +268,27 @@ def test_experts_are_one_box_at_every_depth():
 
     assert "decoder.feed_forward" in drawing.nodes
     assert "decoder.attention.q" in drawing.nodes
+
+
+@pytest.mark.parametrize("text", ["[B, 12, 768]", "[B, 1500, 1280]", "[B, 3·W//4, 12 288]"])
+@pytest.mark.parametrize("beside", [entering, leaving])
+def test_a_shape_in_a_block_ends_before_its_line(text, beside):
+    place = beside(text)
+    angle, distance = radians(abs(place["labelangle"])), 10 * place["labeldistance"]
+
+    assert distance * sin(angle) > 0.5 * 4.5 * len(text)  # half the width of the text, in points
+    assert distance * cos(angle) == pytest.approx(10.5, abs=0.1)
+
+
+def test_a_long_shape_in_a_block_leaves_out_its_sums():
+    shapes = [
+        line[2].get(key)
+        for line in parsed(diagram.draw(composer.graph(WAV2VEC2))).lines
+        for key in TEXTS
+    ]
+
+    assert shapes.count("[B, …, 768]") == 2
+    assert not [text for text in shapes if text and "320" in text]
 
 
 def test_too_large_a_drawing_fits_at_a_lower_depth():

@@ -102,6 +102,26 @@ def assert_same_model(spec: object, size: str | None = None) -> None:
     assert text == expand(again, second)
 
 
+@pytest.mark.parametrize("listed", ["", "layer: [attention, cross_attention, feed_forward]"])
+def test_a_cross_attention_that_is_wired_unlike_the_others_stays_so(listed):
+    wired = "num_heads: 2, norm: none, residual: false, scale: 0.5"
+    assert_same_model(f"""{HEAD}
+encoders:
+  two: {{from: b, d_model: 24, num_layers: 1, attention: {{num_heads: 2}}}}
+  one:
+    from: a
+    d_model: 16
+    num_layers: 2
+    attention: {{num_heads: 4}}
+    cross_attention: {{{wired}}}
+    {listed}
+connections:
+  - cross: {{from: two, to: one}}
+outputs:
+  states: {{from: one}}
+""")
+
+
 @pytest.mark.parametrize(
     ("path", "size"), CASES, ids=[f"{path.stem}-{size or 'plain'}" for path, size in CASES]
 )

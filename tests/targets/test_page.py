@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,7 @@ from composer.components.component import Label
 from composer.components.feed_forward import FeedForward
 from composer.targets.page import page
 from composer.targets.page.details import details
+from composer.targets.page.foldings import foldings
 
 ROOT = Path(__file__).resolve().parents[2]
 TRANSFORMER = ROOT / "specs/transformer.yaml"
@@ -267,6 +269,55 @@ def test_depths_fold_and_unfold(opened, screenshot):
     view.get_by_label("Stacks").check()
     assert view.locator('[data-depth="0"]').is_visible()
     assert not view.locator("#panel").is_visible()
+
+
+def levels(view):
+    return view.locator(".view:not([hidden])").get_attribute("data-levels")
+
+
+def fold(view, label):
+    return view.locator(f'.view:not([hidden]) .fold[aria-label="{label}"]')
+
+
+def test_each_stack_folds_and_unfolds_by_itself(opened, screenshot):
+    view = opened()
+    fold(view, "Fold encoder").click()
+    assert levels(view) == "0 1"
+    assert view.locator("#depths input:checked").count() == 0
+    assert not view.locator("#panel").is_visible()  # to fold is not to choose
+    fold(view, "Unfold decoder").click()
+    assert levels(view) == "0 2"
+    assert fold(view, "Fold encoder").count() == 0
+    screenshot(view, "page-folded")
+    part(view, "decoder.layers.*.cross_attention").click()
+    assert view.locator("#panel").is_visible()
+    fold(view, "Unfold encoder").click()
+    fold(view, "Fold decoder").click()
+    assert levels(view) == "1 1"
+    assert view.get_by_role("radio", name="Layers").is_checked()
+
+
+def test_a_stack_is_folded_with_the_keyboard_and_the_focus_stays(opened):
+    view = opened()
+    fold(view, "Fold encoder").focus()
+    view.keyboard.press("Enter")
+    assert levels(view) == "0 1"
+    assert view.evaluate("document.activeElement.getAttribute('aria-label')") == "Unfold encoder"
+    view.keyboard.press(" ")
+    assert levels(view) == "1 1"
+
+
+def test_of_many_stacks_one_unfolds_at_a_time():
+    stacks = ("a", "b", "c", "d")
+    model = SimpleNamespace(stacks=stacks)
+    views = foldings(model)
+
+    assert views[:3] == tuple((depth,) * 5 for depth in (0, 1, 2))
+    assert {(0, 2, 0, 0), (1, 1, 0, 1)} <= {view[1:] for view in views}
+    assert len(set(views)) == len(views) == 27
+    assert len(foldings(SimpleNamespace(stacks=stacks[:3]))) == 27
+    assert len(foldings(SimpleNamespace(stacks=stacks[:1]))) == 3
+    assert len(foldings(SimpleNamespace(stacks=stacks * 4))) == 3
 
 
 def test_light_and_dark_follow_the_reader_and_the_button(opened, screenshot):

@@ -186,6 +186,25 @@ def test_mistakes(line, said):
         composer.graph(SPEC + line + "\n")
 
 
+def test_heads_with_settled_scores_must_not_grow():
+    swin = """\
+composer: 1
+name: windows
+dims: {d_model: 64, heads: 4}
+inputs: {image: {kind: image, height: 8, width: 8}}
+modules: {patches: {kind: patch, from: image, patch_size: 2, d_model: d_model}}
+encoders:
+  encoder: {from: patches, d_model: d_model, num_layers: 1, attention: {kind: window_attention, window: 2, num_heads: heads}}
+outputs: {states: {from: encoder}}
+"""
+    grown = "parametrization: {kind: mup, base: {dims: {d_model: 32}}}\n"
+    kept = "parametrization: {kind: mup, base: {dims: {d_model: 32, heads: 2}}}\n"
+
+    assert composer.graph(swin + kept).parametrization == "mup"
+    with pytest.raises(SpecError, match="scores of 'window_attention' cannot follow"):
+        composer.graph(swin + grown)
+
+
 def test_a_plot_has_a_panel_for_each_part(tmp_path):
     pytest.importorskip("matplotlib")
     made = coordinate_check(MUP, "dims.d_model", [16, 32], steps=1, overrides=["dims.layers=2"])

@@ -110,15 +110,15 @@ def _attended(stack: Stack) -> Iterator[str]:
 def _descending(graph: Graph) -> Iterator[str]:
     """The parts of the left arm of a U: a stack that skips into a later one, and all around it."""
     for stack in graph.stacks:
-        before = _before(stack.name, graph)
+        under = before(stack.name, graph)
         states = [state for fold in folds_of(stack) for skip in fold.skips for state in skip]
-        for name in {state.part for state in states} & before - {stack.name}:
+        for name in {state.part for state in states} & under - {stack.name}:
             yield name
-            yield from _before(name, graph)
-            yield from (between for between in before if name in _before(between, graph))
+            yield from before(name, graph)
+            yield from (between for between in under if name in before(between, graph))
 
 
-def _before(name: str, graph: Graph) -> set[str]:
+def before(name: str, graph: Graph) -> set[str]:
     """Everything that a part is made from."""
     found: set[str] = set()
     waiting = made_from(graph.parts[name])

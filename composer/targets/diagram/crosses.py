@@ -9,6 +9,7 @@ from itertools import pairwise
 from composer.graph.graph import Memory, Stack, State
 
 from . import words
+from .columns import before
 from .scene import LayerPlace, Reader, Scene, Spot
 
 _SIDES = 2
@@ -79,7 +80,7 @@ class _Crosses:
             readers.append(cross.stack.name)
             chip = self.pen.chip(cross.name, "cross", "K, V", *cross.text(self.scene), bold=True)
             self._connect(cross, chip, left=len(readers) == _SIDES)
-        elif self.scene.depth > 0 or cross.stack.name not in readers:
+        elif self.scene.view.depth_of(cross.stack.name) > 0 or cross.stack.name not in readers:
             self._words(cross)
 
     def _words(self, cross: _Cross) -> None:
@@ -107,12 +108,16 @@ class _Crosses:
             state = cross.states[0] if memory is None else State(cross.source, item="mix")
             tail, block = self._tail(state, cross.name)
             route.insert(0, tail)
-        if not reader.beside:
+        if not reader.beside and not self._below(cross):
             row = [*route, reader.rank]
             self.pen.sheet.row(*(reversed(row) if left else row))
         for one, other in zip(route, [*route[1:], reader.node], strict=True):
             self._line(one, other, block, left=left)
             block = ""
+
+    def _below(self, cross: _Cross) -> bool:
+        """Whether a stack is made from what it attends to, which then stands under it."""
+        return cross.source in before(cross.stack.name, self.scene.graph)
 
     def _line(self, tail: str, head: str, block: str, *, left: bool = False) -> None:
         self.pen.line("cross", tail, head, {"ltail": block} if block else {}, back=left)

@@ -51,7 +51,10 @@ class Inside:
         placed, spot = self.node.placed, self.spot
         label = placed.label
         palette = self.scene.pen.palette
-        text = labels.inside(palette, spot.title or label.title, label.detail, spot.letters)
+        text = labels.inside(
+            palette, spot.title or label.title, label.detail, spot.letters,
+            self.scene.sign(*spot.every), self.scene.more(spot, placed),
+        )  # fmt: skip
         about = self.scene.about(spot.path, placed, self.node.span)
         box = Box(placed.component.role, text, about)
         with self.scene.pen.shell(f"cluster_{spot.name}", box):
@@ -65,7 +68,7 @@ class Inside:
         start = source = self._point("in", group)
         values, keys = self._linear("v", None), self._linear("k", None)
         queries = self._linear("q", group)
-        scores = self._step("attend", "softmax(q kᵀ) v", "", group)
+        scores = self._step("attend", *self._scores(), group)
         end = self._linear("o", group)
         kind: LineKind = "data"
         if memory:
@@ -77,6 +80,22 @@ class Inside:
         self._chain(start, queries, scores, end)
         self.scene.pen.order(values, keys, queries)
         return Ends(start, end, source, queries)
+
+    def _scores(self) -> tuple[str, str]:
+        """What is done with queries, keys and values; in full with the mask and dropout."""
+        if not self._full:
+            return "softmax(q kᵀ) v", ""
+        masked = " + mask" if self.node.component.masks(self.node.placed.axes) else ""
+        return f"softmax(q kᵀ{masked}) v", self._dropout
+
+    @property
+    def _full(self) -> bool:
+        return self.scene.view.detail == "full"
+
+    @property
+    def _dropout(self) -> str:
+        rate = getattr(self.node.component, "dropout", None)
+        return f"dropout {rate:g}" if rate and self._full else ""
 
     def _plain(self) -> Ends:
         group = self.spot.column
@@ -105,13 +124,26 @@ class Inside:
 
     def _linear(self, name: str, column: Column | None) -> str:
         widths = words.widths(self.node.placed.tensors[f"{name}.weight"])
-        return self._step(name, name, widths, column)
+        return self._step(name, name, widths, column, self._heads(name))
+
+    def _heads(self, name: str) -> str:
+        """How the result is split into heads, or what is joined of them before it."""
+        axes = self.node.placed.axes
+        if not self._full or name not in "qkvo" or not {"num_heads", "head_dim"} <= set(axes):
+            return ""
+        count = axes.get("num_kv_heads", axes.num_heads) if name in "kv" else axes.num_heads
+        width = count * axes.head_dim
+        one, heads = f"[…, {words.number(width)}]", f"[{count}, …, {axes.head_dim}]"
+        return f"{heads} → {one} first" if name == "o" else f"{one} → {heads}"
 
     def _activation(self, column: Column | None) -> str:
         name = str(getattr(self.node.component, "activation", "activation"))
-        return self._step("activation", TITLES.get(name, name), "", column)
+        return self._step("activation", TITLES.get(name, name), self._dropout, column)
 
-    def _step(self, name: str, title: str, detail: str, column: Column | None) -> str:
-        text = labels.box(self.scene.pen.palette, title, detail)
+    def _step(
+        self, name: str, title: str, detail: str, column: Column | None, more: str = ""
+    ) -> str:
+        rows = [more] if more else []
+        text = labels.box(self.scene.pen.palette, title, detail, more=rows)
         look = Box("operator", text, (f"{self.spot.path}.{name}",), {"width": 0.9, "height": 0.4})
         return self.scene.pen.box(f"{self.spot.name}.{name}", column, look)

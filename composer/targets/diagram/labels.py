@@ -20,18 +20,21 @@ Pill = tuple[str, bool]
 """Text and whether it says: one set of weights, applied so often."""
 
 
-def box(palette: Palette, title: str, detail: str = "", letters: str = "", pill: str = "") -> Html:
-    """Name, mark of shared parameters and pill on one line, the second line small below."""
-    head = _bold(title) + mark(palette, letters)
+def box(
+    palette: Palette, title: str, detail: str = "", letters: str = "", pill: str = "", *,
+    sign: str = "", more: Iterable[str] = (),
+) -> Html:  # fmt: skip
+    """Name, marks and pill on one line, the second line small below, and `more` below that."""
+    head = _bold(title) + mark(palette, letters) + _sign(palette, sign)
     if pill:
         size = f'FIXEDSIZE="TRUE" WIDTH="{7 * len(pill) + 16}" HEIGHT="21" ALIGN="LEFT"'
         button = _pill(palette.badge, palette.badge_text, pill)
         cells = f'<TD ALIGN="RIGHT">{head}&#160;</TD><TD {size}>{button}</TD>'
         head = f'<TABLE {_PLAIN} CELLPADDING="0"><TR>{cells}</TR></TABLE>'
-    if not detail and not pill:
+    small = [*([detail] if detail else []), *more]
+    if not small and not pill:
         return Html(head)
-    rows = [head, font(detail, palette.secondary, 9)] if detail else [head]
-    return Html(_table(rows, 1))
+    return Html(_table([head, *(font(text, palette.secondary, 9) for text in small)], 1))
 
 
 def chip(color: str, *lines: str, bold: bool = True) -> Html:
@@ -41,24 +44,33 @@ def chip(color: str, *lines: str, bold: bool = True) -> Html:
     return Html(_table([f"<B>{head}</B>" if bold else head, *(font(t, color, 9) for t in rest)], 2))
 
 
-def inside(palette: Palette, title: str, detail: str, letters: str) -> Html:
+def inside(
+    palette: Palette, title: str, detail: str, letters: str, sign: str = "",
+    more: Iterable[str] = (),
+) -> Html:  # fmt: skip
     """The title of a component whose inside is shown."""
+    head = f"{_bold(title)}{mark(palette, letters)}{_sign(palette, sign)}"
     line = font(detail, palette.secondary, 9)
-    return Html(f"{_bold(title)}{mark(palette, letters)}&#160; {line}" if detail else _bold(title))
+    rows = [f"{head}&#160; {line}" if detail else head]
+    rows += [font(text, palette.secondary, 9) for text in more]
+    return Html(rows[0] if len(rows) == 1 else _table(rows, 1, align="LEFT"))
 
 
-def block(palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill]) -> Html:
+def block(
+    palette: Palette, rows: Sequence[str], letters: str, pills: Sequence[Pill], sign: str = ""
+) -> Html:
     """The title of a block in its corner, in bold and with more below it, and the pills.
 
     The title may have several lines.
     """
     title, *more = rows
     heads = [f'<FONT POINT-SIZE="11.5">{_bold(line)}</FONT>' for line in title.split("\n")]
-    heads[-1] += mark(palette, letters)
+    heads[-1] += mark(palette, letters) + _sign(palette, sign)
     lines = [*heads, *(font(text, palette.secondary, 9.5) for text in more)]
     cells = [lines[0] if len(lines) == 1 else _table(lines, 0, align="RIGHT")]
     for text, shared in pills:
-        cells.append(_pill(palette.shared if shared else palette.badge, palette.badge_text, text))
+        fill = palette.shared if shared else palette.badge
+        cells.append(_pill(fill, palette.badge_text, text, fixed=len(lines) > 1))
     return Html(_row(cells, 2))
 
 
@@ -93,6 +105,16 @@ def samples(palette: Palette, lines: Iterable[tuple[str, str]]) -> Html:
     return Html(
         "&#160;&#160;&#160;".join(
             f"{font('■', color, 10)}&#160;{font(text, palette.data, 9.5)}" for color, text in lines
+        )
+    )
+
+
+def keys(palette: Palette, lines: Iterable[tuple[str, str, str]]) -> Html:
+    """Text after a sign in its colour, for each of them."""
+    return Html(
+        "&#160;&#160;&#160;".join(
+            f"{font(sign, color, 11)}&#160;{font(text, palette.data, 9.5)}"
+            for sign, color, text in lines
         )
     )
 
@@ -137,13 +159,22 @@ def mark(palette: Palette, letters: str) -> str:
     return f"&#160;{font('◆' + letters, palette.shared, 10)}" if letters else ""
 
 
+def _sign(palette: Palette, sign: str) -> str:
+    return f"&#160;{font(sign, palette.frozen, 11)}" if sign else ""
+
+
 def _bold(text: str) -> str:
     return f"<B>{escape(text)}</B>"
 
 
-def _pill(fill: str, color: str, text: str) -> str:
-    inside = f"<TR><TD><B>&#160;{font(text, color, 10)}&#160;</B></TD></TR>"
-    return f'<TABLE {_PLAIN} CELLPADDING="2" STYLE="rounded" BGCOLOR="{fill}">{inside}</TABLE>'
+def _pill(fill: str, color: str, text: str, *, fixed: bool = False) -> str:
+    """A pill; one that is `fixed` is no higher where its row is."""
+    width = 7 * len(text) + 12
+    size = f' FIXEDSIZE="TRUE" WIDTH="{width}" HEIGHT="20"' if fixed else ""
+    inside = f"<TR><TD{size}><B>&#160;{font(text, color, 10)}&#160;</B></TD></TR>"
+    return (
+        f'<TABLE {_PLAIN} CELLPADDING="2"{size} STYLE="rounded" BGCOLOR="{fill}">{inside}</TABLE>'
+    )
 
 
 def _stroke(color: str, width: float) -> str:

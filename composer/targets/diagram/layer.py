@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from composer.components.norms import LayerNorm
 from composer.graph.graph import Body, Branch, Node, Skip, Stack
@@ -35,10 +36,24 @@ class _LayerPen:
             state = self._skip(skip, state)
         if not state:
             state = self.place.entry = self.pen.point(self._name("in"), self.column)
-        for branch in self.fold.kind.branches:
+        for index, branch in enumerate(self.fold.kind.branches):
+            if index:
+                state = self._turned(branch, state)
             state = self._branch(branch, state)
         self.place.exit = state
         return self.place
+
+    def _turned(self, branch: Branch, state: str) -> str:
+        """The state before a branch, at the foot of another column where this one turns."""
+        name = self._name(branch.name, "in")
+        column = self.scene.seam(name, self.column, 2)
+        if column == self.column:
+            return state
+        self.column = column
+        point = self.pen.point(name, column)
+        self.pen.foot(self.place.entry, point)
+        self.pen.flow(column, state, point)
+        return point
 
     # Nodes
 
@@ -63,10 +78,15 @@ class _LayerPen:
         ]
         return " ".join(filter(None, letters))
 
-    def _box(self, node: Node, column: Column | None, title: str = "") -> str:
+    def _spot(self, node: Node, column: Column | None, title: str = "") -> Spot:
         name, path = self._name(node.name), self._path(node)
-        spot = Spot(name, path, column, self._letters(node), title, paths=self._paths(node))
-        return self.scene.component(spot, node)
+        paths, padding = self._paths(node), self.stack.value.mask
+        return Spot(
+            name, path, column, self._letters(node), title, paths=paths, padding=padding
+        )  # fmt: skip
+
+    def _box(self, node: Node, column: Column | None, title: str = "") -> str:
+        return self.scene.component(self._spot(node, column, title), node)
 
     def _circle(self, node: Node) -> str:
         return self.scene.circle(self._name(node.name), node, self._path(node), self.column)
@@ -108,7 +128,16 @@ class _LayerPen:
         if branch.scale != 1:
             name, text = self._name(branch.name, "scale"), f"× {branch.scale:g}"
             at = self._then(at, self.pen.circle(name, text, self.column, (f"the result {text}",)))
+        if branch.dropout and self.scene.view.detail == "full":
+            at = self._then(at, self._dropout(branch))
         return self._close(branch, state, at, right)
+
+    def _dropout(self, branch: Branch) -> str:
+        rate = f"{branch.dropout:g}"
+        text = labels.box(self.pen.palette, "Dropout", rate)
+        about = (f"{self._name(branch.name)}: dropout {rate}",)
+        look = Box("operator", text, about, {"width": 0.9, "height": 0.4})
+        return self.pen.box(self._name(branch.name, "dropout"), self.column, look)
 
     def _then(self, at: str, name: str, note: str = "") -> str:
         self.pen.flow(self.column, at, name, noted(note))
@@ -153,14 +182,23 @@ class _LayerPen:
 
     def _ends(self, body: Body, *, middle: bool) -> Ends:
         """A component as one box, or with what stands inside it."""
-        node, name = body.node, self._name(body.node.name)
-        title = _own_title(node)
-        if self.scene.depth > 1 and has_inside(node):
-            letters, path = self._letters(node), self._path(node)
-            spot = Spot(name, path, self.column if middle else None, letters, title)
+        node = body.node
+        spot = self._spot(node, self.column if middle else None, _own_title(node))
+        spot = replace(spot, padding=self._padding(body))
+        if self.scene.view.depth_of(self.stack.name) > 1 and has_inside(node):
             return Inside(self.scene, node, spot, self.column).draw(memory=bool(body.reads))
-        self._box(node, self.column if middle else None, title)
+        name = self.scene.component(spot, node)
         return Ends(name, name, name)
+
+    def _padding(self, body: Body) -> str | None:
+        """The name of the padding mask of what a component reads."""
+        if not body.reads:
+            return self.stack.value.mask
+        memories = {memory.argument: memory.value.mask for memory in self.stack.memories}
+        argument = body.reads[0]
+        if argument in memories:
+            return memories[argument]
+        return self.scene.graph.parts[self.fold.reads[argument][0].part].value.mask
 
     def _remember(self, body: Body, ends: Ends, rank: str, *, beside: bool) -> None:
         self.place.attentions[body.node.name] = ends.exit

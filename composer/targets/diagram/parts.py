@@ -21,7 +21,20 @@ _ANY_LENGTH = 5040
 
 def draw_part(scene: Scene, name: str, part: Part) -> Place:
     """Draws a part into its column."""
-    column = scene.columns[name]
+    before = scene.columns[name]
+    column = scene.seam(name, before, 0)
+    place = _drawn(scene, part, column)
+    if column != before:
+        scene.pen.foot(_first(scene, before), place.entry)
+    return place
+
+
+def _first(scene: Scene, column: Column) -> str:
+    """The node at the foot of a column."""
+    return next(place.entry for place in scene.places.values() if place.foot == column)
+
+
+def _drawn(scene: Scene, part: Part, column: Column) -> Place:
     if isinstance(part, Stack):
         return draw_stack(scene, part, column)
     if isinstance(part, Input):
@@ -51,8 +64,16 @@ def _module(scene: Scene, part: Module, column: Column) -> Place:
     else:
         shape = _trapezium(scene, part, column) if role == "resample" else {}
         letters = scene.marks.on_part(name)
-        scene.component(Spot(name, name, column, letters, attributes=shape), part.node)
+        padding = _padding(scene, part)
+        spot = Spot(name, name, column, letters, attributes=shape, padding=padding)
+        scene.component(spot, part.node)
     return Place(name, name, column)
+
+
+def _padding(scene: Scene, part: Module) -> str | None:
+    """The name of the padding mask of what a module reads; of the last, if it reads several."""
+    read = [states[0].part for states in part.reads.values()]
+    return scene.graph.parts[read[-1]].value.mask if read else None
 
 
 def _trapezium(scene: Scene, part: Module, column: Column) -> Attributes:

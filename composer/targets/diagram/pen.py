@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import atan2, cos, degrees, hypot, radians, sin
 from typing import Literal
 
 from composer.components.component import Role
@@ -50,6 +51,7 @@ class Pen:
         self.boxes = 0
         self._columns: dict[str, int] = {}
         self._passing: set[str] = set()
+        self._feet: set[str] = set()
 
     # Nodes
 
@@ -156,8 +158,23 @@ class Pen:
     def flow(
         self, column: Column, tail: str, head: str, text: Attributes | None = None, weight: int = 20
     ) -> None:
-        """A line of data in a column; for texts beside it see `entering`, `leaving` and `noted`."""
-        self.line("data", tail, head, {"weight": weight, **(text or {})}, back=column.down)
+        """A line of data in a column; for texts beside it see `entering`, `leaving` and `noted`.
+
+        One to the foot of a column that goes on from another one runs down between the two.
+        """
+        given: dict[str, Attribute] = {"weight": weight, **(text or {})}
+        if head in self._feet:
+            self._turn(tail, head)
+        else:
+            self.line("data", tail, head, given, back=column.down)
+
+    def _turn(self, tail: str, head: str) -> None:
+        """A line from the top of a column down to the foot of the one on its right."""
+        top, foot = f"{head} top", f"{head} foot"
+        self.sheet.row(tail, top)
+        self.line("data", tail, top)
+        self.line("data", top, foot, {"weight": 20}, back=True)
+        self.line("data", foot, head, {"dir": "forward"})
 
     def line(
         self, kind: LineKind, tail: str, head: str, attributes: Attributes | None = None, *,
@@ -169,7 +186,7 @@ class Pen:
         """
         given: dict[str, Attribute] = {"class": kind, **self._style(kind), **(attributes or {})}
         if kind == "shared" or head.partition(":")[0] in self._passing:
-            given["dir"] = "none"
+            given.setdefault("dir", "none")
         if back:
             tail, head = head, tail
             given = {_SWAPPED.get(key, key): value for key, value in given.items()}
@@ -183,6 +200,27 @@ class Pen:
         color = self.palette.line(kind)
         style: dict[str, Attribute] = {"style": STYLES[kind]} if kind in STYLES else {}
         return {"color": color, "fontcolor": color, "penwidth": WIDTHS[kind], **style}
+
+    def foot(self, beside: str, name: str, block: str = "") -> None:
+        """Makes a node the first of a column that goes on from another, whose node is `beside`.
+
+        The line to it turns in the block in which it stands: Graphviz keeps the order of nodes
+        within a block, and puts those beside one anywhere.
+        """
+        self._feet.add(name)
+        between = Column(f"before {name}")
+        with self.sheet.within(block) if block else nullcontext():
+            self.point(f"{name} top", between)
+            self.point(f"{name} foot", between)
+        (self.sheet.row if block else self.order)(beside, f"{name} foot", name)
+
+    def turns(self, name: str) -> bool:
+        """Whether a node is the first of a column that goes on from another one."""
+        return name in self._feet
+
+    def height(self, column: Column) -> int:
+        """The number of nodes that stand in a column."""
+        return self._columns.get(column.name, 0)
 
     def order(self, *names: str) -> None:
         """Puts nodes into one rank, in this order."""
@@ -198,12 +236,23 @@ class Pen:
 
 def entering(shape: str) -> Attributes:
     """A shape beside the head of a line, inside the block that it enters."""
-    return {"headlabel": shape, "labelangle": 72, "labeldistance": 3.4} if shape else {}
+    return {"headlabel": shape, **_beside(shape)} if shape else {}
 
 
 def leaving(shape: str) -> Attributes:
     """A shape beside the tail of a line, inside the block that it leaves."""
-    return {"taillabel": shape, "labelangle": -72, "labeldistance": 3.4} if shape else {}
+    place = _beside(shape)
+    return {"taillabel": shape, **place, "labelangle": -place["labelangle"]} if shape else {}
+
+
+def _beside(shape: str) -> dict[str, float]:
+    """Where the middle of a shape stands, from the end of its line: so far that it ends before it."""
+    angle, distance = 72.0, 3.4  # degrees, and tens of points
+    away = distance * cos(radians(angle))
+    across = 0.225 * len(shape) + 0.4
+    if across > distance * sin(radians(angle)):
+        angle, distance = round(degrees(atan2(across, away)), 1), round(hypot(across, away), 2)
+    return {"labelangle": angle, "labeldistance": distance}
 
 
 def noted(text: str) -> Attributes:

@@ -45,6 +45,11 @@ def render(dot: str, fmt: Format, theme: Theme = "light") -> bytes:
     return finish(data, theme, mark_of(dot, theme)) if fmt == "svg" else data
 
 
+def has_program() -> bool:
+    """Whether Graphviz runs as a program, so that several drawings can be made at once."""
+    return bool(os.environ.get(_ENGINE) or shutil.which("dot"))
+
+
 def mark_of(dot: str, theme: Theme) -> str:
     """What tells an SVG from that of any other DOT text or theme, whatever Graphviz drew it."""
     return hashlib.sha256(f"{theme}\n{dot}".encode()).hexdigest()[:16]

@@ -107,6 +107,15 @@ class Sheet:
         yield
         self._open.pop()
 
+    def lead(self, name: str) -> None:
+        """Puts a cluster before all that stands around it; Graphviz puts what is first right."""
+        around = next(items for items in self._lists() if self._blocks[name] in items)
+        around.remove(self._blocks[name])
+        around.insert(0, self._blocks[name])
+
+    def _lists(self) -> list[list[Item]]:
+        return [self.items, *(block.items for block in self._blocks.values())]
+
     def line(self, tail: str, head: str, *, turned: bool = False, **attributes: Attribute) -> None:
         """A line between two nodes."""
         self.lines.append(Line(tail, head, attributes, turned))

@@ -70,7 +70,7 @@ class _SkipLine:
     def _head(self) -> str:
         """The circle, or the linear map before it."""
         project = self.skip.project
-        if project is None or self.scene.depth == 0:
+        if project is None or self.scene.view.depth_of(self.stack.name) == 0:
             return self.circle
         path = f"{self.stack.name}.layers.*.{project.name}"
         box = self.scene.component(Spot(f"{self.circle}.project", path, None), project)

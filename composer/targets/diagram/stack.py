@@ -30,7 +30,8 @@ def draw_stack(scene: Scene, stack: Stack, column: Column) -> Place:
     """Draws a stack into its column."""
     scene.pen.sheet.remark(stack.name)
     embed = _embedding(scene, stack, column)
-    made = _whole(scene, stack, column) if scene.depth == 0 else _layers(scene, stack, column)
+    depth = scene.view.depth_of(stack.name)
+    made = _whole(scene, stack, column) if depth == 0 else _layers(scene, stack, column)
     if embed is not None:
         scene.pen.flow(column, embed[1], made.entry, entering(made.border))
         made = replace(made, entry=embed[0], border="")
@@ -40,7 +41,7 @@ def draw_stack(scene: Scene, stack: Stack, column: Column) -> Place:
 def _ended(scene: Scene, stack: Stack, made: Place) -> Place:
     """The stack with its last norm after it."""
     node = stack.final_norm
-    if node is None or scene.depth == 0:
+    if node is None or scene.view.depth_of(stack.name) == 0:
         return made
     name = f"{stack.name}.{node.name}"
     letters = scene.marks.on_part(stack.name, node.name)
@@ -90,23 +91,26 @@ def _embedding_part(scene: Scene, stack: Stack, part: str, placed: Placed, colum
 
 def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
     """The block of a stack; layers that differ have blocks of their own in it."""
-    folds, block = folds_of(stack), f"cluster_{stack.name}"
+    folds, block, layers = folds_of(stack), f"cluster_{stack.name}", f"{stack.name}.layers"
     single = len(folds) == 1
     letters = scene.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
-    title, look = _title(scene, stack, letters, folds), scene.tint(stack.name)
+    title = _title(scene, stack, letters, folds)
+    look = {**scene.signs.look((layers,), scene.pen.palette), **scene.tint(stack.name)}
     with scene.pen.block(block, title, _about(scene, stack), look=look):
         if single:
             made = [draw_layer(scene, stack, folds[0], stack.name, column)]
         else:
-            made = [_fold(scene, stack, fold, column, folds) for fold in folds]
+            made = _folds(scene, stack, folds, column)
         for below, above in pairwise(made):
             scene.pen.flow(column, below.exit, above.entry)
     standing = [name for name in made[0].attentions.values() if name in scene.pen.heights]
     scene.mark(letters, standing[0] if standing else made[0].entry, column, block)
-    border = scene.shape(stack.value.shape)
+    border = scene.border(stack.value.shape)
+    last = scene.columns[stack.name]
     return Place(
-        made[0].entry, made[-1].exit, column, block, inside=True, layers=tuple(made), border=border
-    )
+        made[0].entry, made[-1].exit, last, block, inside=True, layers=tuple(made), border=border,
+        start=column,
+    )  # fmt: skip
 
 
 def _title(scene: Scene, stack: Stack, letters: str, folds: tuple[Fold, ...]) -> Html:
@@ -118,7 +122,10 @@ def _title(scene: Scene, stack: Stack, letters: str, folds: tuple[Fold, ...]) ->
     rows = rows if single else [name]
     if letters and (own := _own(scene, stack, folds)):
         rows += ["its own:", *own]
-    return labels.block(scene.pen.palette, rows, letters, pills(stack))
+    layers = (f"{stack.name}.layers",)
+    whole = scene.signs.look(layers, scene.pen.palette)
+    sign = scene.signs.on(layers) if whole else ""  # else each part has its own
+    return labels.block(scene.pen.palette, rows, letters, pills(stack), sign)
 
 
 def _own(scene: Scene, stack: Stack, folds: tuple[Fold, ...]) -> list[str]:
@@ -137,6 +144,36 @@ def _own(scene: Scene, stack: Stack, folds: tuple[Fold, ...]) -> list[str]:
 
 def _shared(below: str, aliases: Mapping[str, str]) -> bool:
     return any(name.startswith(below) for pair in aliases.items() for name in pair)
+
+
+def _folds(scene: Scene, stack: Stack, folds: tuple[Fold, ...], column: Column) -> list[LayerPlace]:
+    """The blocks of layers that differ, one above the other, or beside it where the column turns."""
+    made: list[LayerPlace] = []
+    first, turns = column, list[str]()
+    for fold in folds:
+        before = scene.columns[stack.name] if made else column
+        column = scene.seam(f"{stack.name}.{fold.numbers[0]}", before, 1) if made else column
+        made.append(_fold(scene, stack, fold, column, folds))
+        block = f"cluster_{stack.name}.{fold.numbers[0]}"
+        if column != before:
+            scene.pen.foot(made[0].entry, made[-1].entry, block)
+            turns.append(made[-2].exit)
+        if column != first:
+            scene.pen.sheet.lead(block)
+    if turns:
+        _keep_turns(scene, turns, made[-1], column)
+    return made
+
+
+def _keep_turns(scene: Scene, turns: list[str], last: LayerPlace, column: Column) -> None:
+    """Holds blocks side by side in their order, by a row of places above them."""
+    row = [scene.pen.anchor(f"{end} over") for end in turns]
+    for end, anchor in zip(turns, row, strict=True):
+        scene.pen.sheet.line(end, anchor, style="invis", weight=0)
+    top = scene.pen.point(f"{last.exit} over", column)
+    scene.pen.flow(column, last.exit, top)
+    last.exit = top
+    scene.pen.order(*row, top)
 
 
 def _fold(
@@ -202,9 +239,12 @@ def _whole(scene: Scene, stack: Stack, column: Column) -> Place:
     titles = dict.fromkeys(p.component.label(p.axes).title for p in placed)
     letters = scene.marks.on_layers(stack.name, range(len(stack.layers)))
     pill = " ".join(text for text, _ in pills(stack))
-    text = labels.box(scene.pen.palette, title_of(stack), ", ".join(titles), letters, pill)
     name = f"{stack.name}.layers"
-    tint = scene.tint(stack.name, *(f"{stack.name}.{path}" for path, _ in stack.nodes()))
+    sign = scene.signs.on((name,))
+    words_of = (title_of(stack), ", ".join(titles))
+    text = labels.box(scene.pen.palette, *words_of, letters, pill, sign=sign)
+    changed = scene.tint(stack.name, *(f"{stack.name}.{path}" for path, _ in stack.nodes()))
+    tint = {**scene.signs.look((name,), scene.pen.palette), **changed}
     scene.pen.box(name, column, Box(placed[0].component.role, text, _about(scene, stack), tint))
     scene.mark(letters, name, column)
     return Place(name, name, column, layers=tuple(_whole_layer(fold, name) for fold in folds))

@@ -54,6 +54,11 @@ class Palette:
     added: str = "#16A34A"
     changed: str = "#D97706"
     removed: str = "#DC2626"
+    frozen: str = "#155E75"
+
+    def named(self, name: str) -> str:
+        """The colour of a name."""
+        return str(getattr(self, name))
 
     def line(self, kind: LineKind) -> str:
         """The colour of a kind of line."""
@@ -78,6 +83,7 @@ DARK = Palette(
     resample="#0B2E2B", resample_stroke="#2B8C82",
     data="#AEB8C4", residual="#60A5FA", cross="#FB923C", skip="#34D399", parallel="#A78BFA",
     shared="#F472B6", added="#4ADE80", changed="#FBBF24", removed="#F87171",
+    frozen="#67E8F9",
 )  # fmt: skip
 
 BOXES: Mapping[Role, tuple[str, str]] = {

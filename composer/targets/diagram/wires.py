@@ -50,20 +50,21 @@ def _wire(
     scene: Scene, state: State, place: Place, kind: LineKind, states: tuple[State, ...]
 ) -> None:
     source = scene.places[state.part]
-    tail, straight = source.tail(state), source.column.name == place.column.name
+    tail, straight = source.tail(state), source.column.name == place.foot.name
     weight = 20 if straight else 2
     if kind != "data":
-        scene.pen.line(kind, tail, place.entry, {"weight": weight}, back=place.column.down)
+        scene.pen.line(kind, tail, place.entry, {"weight": weight}, back=place.foot.down)
         return
     shape = ""
     if source.inside and straight:
-        shape = scene.shape(scene.graph.parts[state.part].value.shape)
-    if place.border and not straight and not source.column.down:
+        shape = scene.border(scene.graph.parts[state.part].value.shape)
+    turned = scene.pen.turns(place.entry)
+    if place.border and not straight and not source.column.down and not turned:
         # From the side, so that the shape would hang beside a slanted line.
-        start = scene.pen.point(f"{place.entry} start", place.column)
-        scene.pen.flow(place.column, tail, start, weight=weight)
+        start = scene.pen.point(f"{place.entry} start", place.foot)
+        scene.pen.flow(place.foot, tail, start, weight=weight)
         tail, weight = start, 20
     said = isinstance(scene.graph.parts.get(place.exit), Output)
     note = "" if said else " ".join(words.after(states))
     text = {**entering(place.border), **leaving(shape), **noted(note)}
-    scene.pen.flow(place.column, tail, place.entry, text, weight)
+    scene.pen.flow(place.foot, tail, place.entry, text, weight)

@@ -6,6 +6,7 @@ import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from composer.components.component import Component
 from composer.graph.graph import Graph, Input, State
 from composer.shapes import Dim, Quotient, Shape, Size, lengths_in
 
@@ -155,3 +156,26 @@ def after(states: Sequence[State]) -> list[str]:
     """Which layers some states stand after, or whose weights they are; nothing for a result."""
     numbers = [state.layer for state in states if state.layer is not None]
     return [("of " if states[0].item else "after ") + layers(numbers)] if numbers else []
+
+
+def option(name: str, value: object) -> str:
+    """An option in words: its name, and its value as a spec has it.
+
+    >>> option("bias", False), option("dropout", 0.1), option("stages", (1, 2))
+    ('bias false', 'dropout 0.1', 'stages [1, 2]')
+    """
+    return f"{name} {_value(value)}"
+
+
+def _value(value: object) -> str:
+    """The value of an option; of a component its kind, and the options that were chosen."""
+    if isinstance(value, Component):
+        fields = type(value).model_fields
+        given = [(name, getattr(value, name)) for name in fields if name != "kind"]
+        chosen = [option(n, v) for n, v in given if v not in (fields[n].default, None)]
+        return f"{value.kind} ({', '.join(chosen)})" if chosen else value.kind
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value, value)) + "]"
+    return f"{value:g}" if isinstance(value, float) else str(value)

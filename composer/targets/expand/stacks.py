@@ -60,10 +60,10 @@ def _norm_data(norm: Written | None, placement: Placement) -> Data | str:
 
 def _type_data(layer: LayerSpec, kinds: list[LayerKind]) -> Data:
     """Everything that layers of one type are made of."""
-    usual = layer.cross_wiring
+    usual = layer.wiring
     branches = {branch.name: branch for branch in kinds[0].branches}
     crossing = next((kind for kind in kinds if _cross_nodes(kind)), None)
-    items = list(_items(layer.branches, branches, usual, crossing))
+    items = list(_items(layer, branches, crossing))
     data: Data = {"norm": _norm_data(usual.norm, usual.placement), "dropout": layer.dropout}
     keys = [key for key, _ in items]
     for key in ("attention", "feed_forward"):
@@ -78,26 +78,27 @@ def _type_data(layer: LayerSpec, kinds: list[LayerKind]) -> Data:
 
 
 def _items(
-    specs: tuple[BranchSpec, ...], branches: Mapping[str, Branch], usual: Wiring,
-    crossing: LayerKind | None,
-) -> Iterator[tuple[str, Data]]:  # fmt: skip
+    layer: LayerSpec, branches: Mapping[str, Branch], crossing: LayerKind | None
+) -> Iterator[tuple[str, Data]]:
     """Key and body of each branch of a layer, in order."""
+    specs, usual = layer.branches, layer.wiring
+    added = "cross_attention", _wiring(layer.cross_wiring, usual)
     listed = any(_is_cross(spec) for spec in specs)
     before = None if listed or crossing is None else _first_cross(crossing)
     seen: dict[str, int] = {}
     for index, spec in enumerate(specs):
         if index == before:
-            yield "cross_attention", {}
+            yield added
         if _is_cross(spec):
             if crossing is not None:
                 yield (
                     "cross_attention",
-                    {**_name(spec.name, "cross_attention", seen), **_wiring(spec, usual)},
+                    {**_name(spec.name, "cross_attention", seen), **_wiring(spec.wiring, usual)},
                 )
         else:
             yield _item(spec, branches[spec.name], usual, seen)
     if before == len(specs):
-        yield "cross_attention", {}
+        yield added
 
 
 def _is_cross(spec: BranchSpec) -> bool:
@@ -131,13 +132,13 @@ def _item(
     name = _name(spec.name, "parallel", seen)
     made = {"combine": placed_options(branch.combine.placed), "norms": spec.norms}
     branches = [{key: body} for key, body in pairs]
-    return "parallel", {**name, "branches": branches, **made, **_wiring(spec, usual)}
+    return "parallel", {**name, "branches": branches, **made, **_wiring(spec.wiring, usual)}
 
 
 def _plain(spec: BranchSpec, node: Node, usual: Wiring, seen: dict[str, int]) -> tuple[str, Data]:
     key = _key(spec.name, node.component.kind)
     name = _name(spec.name, key, seen)
-    return key, {**placed_options(node.placed), **name, **_wiring(spec, usual)}
+    return key, {**placed_options(node.placed), **name, **_wiring(spec.wiring, usual)}
 
 
 def _key(name: str, kind: str) -> str:
@@ -156,9 +157,9 @@ def _name(name: str, key: str, seen: dict[str, int]) -> Data:
     return {} if name == usual else {"name": name}
 
 
-def _wiring(spec: BranchSpec, usual: Wiring) -> Data:
+def _wiring(wiring: Wiring, usual: Wiring) -> Data:
     """How a branch is wired, where that is not as all are in its layer."""
-    wiring, data = spec.wiring, Data()
+    data = Data()
     same = _component(wiring.norm) == _component(usual.norm)
     if not same or (wiring.norm is not None and wiring.placement != usual.placement):
         data["norm"] = _norm_data(wiring.norm, wiring.placement)

@@ -3,6 +3,10 @@
 
 const root = document.documentElement;
 const panel = document.getElementById("panel");
+const stage = document.getElementById("drawings");
+const stacks = stage.dataset.stacks.split(" ");
+const choices = [...document.querySelectorAll("#depths input")];
+const SVG = "http://www.w3.org/2000/svg";
 const drawings = [...document.querySelectorAll(".view")];
 const sections = [...panel.querySelectorAll("section")];
 const STEP = 1.25;
@@ -10,6 +14,7 @@ const MOST = 20;
 
 let opener = null; // the part whose section is open
 let shown = null; // the drawing that is seen
+let levels = []; // the depth of each stack in it
 
 // Parts
 
@@ -36,10 +41,86 @@ function partOf(target) {
 
 // Depth
 
-function show(depth) {
-  for (const drawing of drawings) drawing.hidden = drawing.dataset.depth !== depth;
-  shown = drawings.find((drawing) => !drawing.hidden);
+function show(drawing) {
+  for (const other of drawings) other.hidden = other !== drawing;
+  shown = drawing;
+  levels = levelsOf(drawing);
+  for (const choice of choices) choice.checked = choice.value === drawing.dataset.depth;
   fit();
+  addButtons(drawing);
+}
+
+function showDepth(depth) {
+  show(drawings.find((drawing) => drawing.dataset.depth === depth));
+}
+
+function levelsOf(drawing) {
+  return drawing.dataset.levels.split(" ").map(Number);
+}
+
+// Of the drawings in which a stack has that depth, the one in which the others change least.
+function showStack(stack, level) {
+  const index = stacks.indexOf(stack);
+  const able = drawings.filter((drawing) => levelsOf(drawing)[index] === level);
+  const changes = (drawing) =>
+    levelsOf(drawing).reduce((sum, other, i) => sum + Math.abs(other - levels[i]), 0);
+  show(able.reduce((best, other) => (changes(other) < changes(best) ? other : best)));
+}
+
+// Each stack has a button for more of it, and one for less, in a corner of its block.
+function addButtons(drawing) {
+  if (drawing.dataset.ready) return;
+  drawing.dataset.ready = "yes";
+  for (const group of drawing.querySelectorAll("[data-stack]")) {
+    const stack = group.dataset.stack;
+    const level = levels[stacks.indexOf(stack)];
+    const border = group.querySelector("path, polygon").getBBox();
+    const sides = [["-", level - 1, "Fold"], ["+", level + 1, "Unfold"]];
+    let x = border.x + 4;
+    for (const [sign, next, verb] of sides) {
+      if (next < 0 || next > 2) continue;
+      group.after(button(sign, `${verb} ${stack}`, x, border.y + 4, () => showStack(stack, next)));
+      x += SIDE + 3;
+    }
+  }
+}
+
+const SIDE = 15;
+
+function button(sign, label, x, y, act) {
+  const made = document.createElementNS(SVG, "g");
+  const box = document.createElementNS(SVG, "rect");
+  const text = document.createElementNS(SVG, "text");
+  const about = document.createElementNS(SVG, "title");
+  for (const [name, value] of Object.entries({ x, y, width: SIDE, height: SIDE, rx: 4 }))
+    box.setAttribute(name, value);
+  text.setAttribute("x", x + SIDE / 2);
+  text.setAttribute("y", y + SIDE / 2 + 4);
+  text.textContent = sign;
+  about.textContent = label;
+  made.append(about, box, text);
+  made.setAttribute("class", "fold");
+  made.setAttribute("role", "button");
+  made.setAttribute("tabindex", "0");
+  made.setAttribute("aria-label", label);
+  made.act = act;
+  return made;
+}
+
+function foldOf(target) {
+  return target instanceof Element ? target.closest(".fold") : null;
+}
+
+// A fold by the keyboard leaves the focus where it can go on.
+function fold(made) {
+  const [verb, stack] = made.getAttribute("aria-label").split(" ");
+  const focused = made === document.activeElement;
+  close();
+  made.act();
+  if (!focused) return;
+  const names = [verb, verb === "Fold" ? "Unfold" : "Fold"].map((word) => `${word} ${stack}`);
+  const found = names.map((name) => shown.querySelector(`.fold[aria-label="${name}"]`));
+  found.find((other) => other !== null)?.focus();
 }
 
 // Zoom and pan: the part of the drawing that is seen is its view box.
@@ -64,6 +145,7 @@ function view() {
 
 function look(box) {
   svg().setAttribute("viewBox", box.join(" "));
+  tell();
 }
 
 function fit() {
@@ -105,6 +187,12 @@ const KEYS = {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const chosen = foldOf(event.target);
+  if (chosen !== null && (event.key === "Enter" || event.key === " ")) {
+    fold(chosen);
+    event.preventDefault();
+    return;
+  }
   const part = partOf(event.target);
   if (part !== null && (event.key === "Enter" || event.key === " ")) {
     open(part);
@@ -120,7 +208,6 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-const stage = document.getElementById("drawings");
 let from = null; // where a drag began, and whether it has moved
 
 stage.addEventListener("pointerdown", (event) => {
@@ -140,8 +227,10 @@ window.addEventListener("pointermove", (event) => {
 window.addEventListener("pointerup", (event) => {
   const clicked = from !== null && !from.moved;
   from = null;
+  const chosen = foldOf(event.target);
   const part = partOf(event.target);
-  if (clicked && part !== null) open(part);
+  if (clicked && chosen !== null) fold(chosen);
+  else if (clicked && part !== null) open(part);
 });
 
 stage.addEventListener(
@@ -164,14 +253,35 @@ document.getElementById("theme").addEventListener("click", () => {
   const asked = root.dataset.theme;
   const dark = asked ? asked === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   root.dataset.theme = dark ? "light" : "dark";
+  tell();
 });
-for (const choice of document.querySelectorAll("#depths input"))
+for (const choice of choices)
   choice.addEventListener("change", () => {
     close();
-    show(choice.value);
+    showDepth(choice.value);
   });
+
+// A frame around the page, as that of `composer watch`, keeps what is chosen for the next page.
+
+function tell() {
+  if (parent === window) return;
+  const near = svg().getAttribute("viewBox") !== svg().dataset.whole;
+  const box = near ? view() : null;
+  parent.postMessage({ levels: shown.dataset.levels, box, theme: root.dataset.theme ?? null }, "*");
+}
+
+function restore({ levels: wanted, box, theme }) {
+  if (theme === "light" || theme === "dark") root.dataset.theme = theme;
+  const found = drawings.find((drawing) => drawing.dataset.levels === wanted);
+  if (found !== undefined) show(found);
+  if (found !== undefined && Array.isArray(box) && box.length === 4 && box.every(Number.isFinite))
+    look(box);
+}
+
+window.addEventListener("message", (event) => {
+  if (parent !== window && event.source === parent) restore(event.data);
+});
 
 root.classList.add("live");
 panel.hidden = true;
-show(stage.dataset.shown);
-document.querySelector(`#depths input[value="${stage.dataset.shown}"]`).checked = true;
+showDepth(stage.dataset.shown);

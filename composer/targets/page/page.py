@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -16,18 +18,22 @@ from composer.graph.graph import Graph
 from composer.targets import diagram
 
 from .details import Detail, details
+from .foldings import Depths, foldings
 from .markup import Markup, element
 
 HERE = Path(__file__).resolve().parent
 DEPTHS = ("Stacks", "Layers", "Inside")
+_AT_ONCE = 2
 _SVG = "{http://www.w3.org/2000/svg}"
 
 
 def page(
     graph: Graph, *, theme: diagram.Theme = "auto", depth: int | None = None,
-    direction: diagram.Direction = "up",
+    direction: diagram.Direction = "up", detail: diagram.Detail = "plain",
 ) -> bytes:  # fmt: skip
     """The page of a model; it opens at `depth`, and in a theme or in the reader's.
+
+    Each stack can be folded and unfolded by itself; see `foldings` for how far.
 
     Raises DrawingError where Graphviz is missing or fails.
     """
@@ -35,16 +41,18 @@ def page(
     known = details(graph)
     numbers = {name: f"part-{index}" for index, name in enumerate(known)}
     drawings, styles = [], [_file("page.css")]
-    for index in range(len(DEPTHS)):
-        root = _drawing(graph, index, direction)
+    views = foldings(graph)
+    for depths, root in zip(views, _drawings(graph, views, direction, detail), strict=True):
         styles += _styles(root)
         _link_parts(root, numbers)
+        _name_stacks(root, graph)
         svg = Markup(ET.tostring(root, encoding="unicode"))
-        drawings.append(element("div", svg, class_="view", data_depth=str(index)))
+        drawings.append(element("div", svg, **_about(depths)))
     style = "\n".join(dict.fromkeys(styles))
+    stacks = " ".join(stack.name for stack in graph.stacks)
     body = [
         _header(graph, shown),
-        element("main", *drawings, id="drawings", data_shown=str(shown)),
+        element("main", *drawings, id="drawings", data_shown=str(shown), data_stacks=stacks),
         _panel(known, numbers),
         element("script", Markup(_file("page.js"))),
     ]
@@ -110,9 +118,39 @@ def _button(text: str, name: str, title: str) -> Markup:
 # The drawings
 
 
-def _drawing(graph: Graph, depth: int, direction: diagram.Direction) -> ET.Element:
-    dot = diagram.draw(graph, depth=depth, direction=direction)
-    return ET.fromstring(diagram.render(dot, "svg", theme="auto"))  # noqa: S314 - just drawn
+def _drawings(
+    graph: Graph, views: Sequence[Depths], direction: diagram.Direction, detail: diagram.Detail
+) -> Iterable[ET.Element]:
+    """The drawing of each view; Graphviz runs beside itself where it is a program."""
+
+    def drawing(depths: Depths) -> bytes:
+        own = {stack.name: depth for stack, depth in zip(graph.stacks, depths[1:], strict=True)}
+        dot = diagram.draw(
+            graph, depth=depths[0], depths=own, direction=direction, detail=detail
+        )  # fmt: skip
+        return diagram.render(dot, "svg", theme="auto")
+
+    with ThreadPoolExecutor(_AT_ONCE if diagram.has_program() else 1) as pool:
+        for svg in pool.map(drawing, views):
+            yield ET.fromstring(svg)  # noqa: S314 - just drawn
+
+
+def _about(depths: Depths) -> Mapping[str, str]:
+    """What the script must know of a view: whether all of it has one depth, and that of each stack."""
+    whole = len(set(depths)) == 1
+    given = {"data_depth": str(depths[0])} if whole else {}
+    levels = " ".join(map(str, depths[1:]))
+    return {"class_": "view" if whole else "view mixed", **given, "data_levels": levels}
+
+
+def _name_stacks(root: ET.Element, graph: Graph) -> None:
+    """Names the block, or the box, of each stack, which the script gives its buttons."""
+    blocks = {f"{stack.name}: ": stack.name for stack in graph.stacks}
+    for group in root.iter(f"{_SVG}g"):
+        first = (group.findtext(f"{_SVG}title") or "").partition("\n")[0]
+        count = re.match(r"(\w+: )\d+ layers, ", first)
+        if count and count[1] in blocks:
+            group.set("data-stack", blocks[count[1]])
 
 
 def _styles(root: ET.Element) -> Iterable[str]:

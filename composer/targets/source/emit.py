@@ -73,12 +73,8 @@ def kinds_in(graph: Graph) -> Iterator[str]:
 
 def _about(graph: Graph) -> str:
     cite = f"\n\n{', '.join(graph.cite)}." if graph.cite else ""
-    text = graph.description or "A model."
-    return (
-        f"{graph.title}: {text[:1].lower()}{text[1:]}{cite}"
-        if graph.description
-        else f"{graph.title}.{cite}"
-    )
+    said = f": {graph.description}" if graph.description else "."
+    return f"{graph.title}{said}{cite}"
 
 
 def _structure(made: Plan) -> list[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from composer.graph.graph import Layer, LayerKind, Memory, Stack, State
+from composer.graph.graph import Graph, Layer, LayerKind, Memory, Stack, State
 
 from .layers import arguments_of
-from .plan import Plan, memory_mask, states_read
+from .plan import Plan, local, memory_mask, states_read
 from .writing import call, condition, index_of
 
 
@@ -76,13 +76,13 @@ class StackText:
             return [f"{memory.argument} = {self.holder}.{memory.mix.name}(*{source}_states)"]
         values = []
         for state, project in zip(memory.sources, memory.projects, strict=True):
-            name = outside_name(state)
+            name = outside_name(state, self.plan.graph)
             values.append(name if project is None else f"{self.holder}.{project.name}({name})")
         lines = call(f"{memory.argument} = torch.cat", [f"[{', '.join(values)}]", "dim=1"], 0)
         if memory.value.mask is not None:
             graph = self.plan.graph
             masks = [str(graph.values[State(s.part)].mask) for s in memory.sources]
-            plain = [outside_name(state) for state in memory.sources]
+            plain = [outside_name(state, self.plan.graph) for state in memory.sources]
             known = [self.plan.masks.get(m, "maybe") for m in masks if m != "None"]
             self.plan.masks[memory.value.mask] = "tensor" if "tensor" in known else "maybe"
             parts = [f"[{', '.join(masks)}]", f"[{', '.join(plain)}]"]
@@ -164,7 +164,9 @@ class StackText:
             if not state.part:
                 yield state.item
             elif state.layer is None or self._live(state):
-                yield outside_name(state) if state.layer is None else state.part
+                now = state.layer is not None
+                graph = self.plan.graph
+                yield local(state.part, graph) if now else outside_name(state, graph)
             else:
                 own = state.part == self.stack.name
                 index = indices[name]
@@ -229,6 +231,6 @@ class StackText:
         return f"{self.prefix}weights" if len(self.weight_branches()) == 1 else f"{name}_weight"
 
 
-def outside_name(state: State) -> str:
+def outside_name(state: State, graph: Graph) -> str:
     """What a value from outside is called in a stack."""
-    return f"{state.part}_{state.item}" if state.item else state.part
+    return f"{state.part}_{state.item}" if state.item else local(state.part, graph)

@@ -11,7 +11,7 @@ from .adapting import adapters
 from .forward import StackText
 from .freezing import freeze
 from .layers import mask_key
-from .plan import Given, Plan, axes_text, variable
+from .plan import Given, Plan, axes_text, local, variable
 from .stacks import parameters_of, results_of
 from .ties import module_ties, weight_ties
 from .writing import WIDTH, call, constructor, docstring, literal
@@ -113,14 +113,14 @@ def _shapes(graph: Graph, optional: list[Input]) -> str:
 
 
 def _return(plan: Plan) -> list[str]:
-    values = []
-    for output in plan.graph.outputs:
+    values, graph = [], plan.graph
+    for output in graph.outputs:
         if output.head is not None:
-            values.append(f"{output.name}={output.name}")
+            values.append(f"{output.name}={local(output.name, graph)}")
         elif output.layers:
             values.append(f"{output.name}={_several(output, plan)}")
         else:
-            values.append(f"{output.name}={variable(output.source, plan.graph)}")
+            values.append(f"{output.name}={variable(output.source, graph)}")
     return call(f"return {plan.classes['output']}", values, 8)
 
 
@@ -144,7 +144,7 @@ def _run(part: Input | Stack | Module | Output, plan: Plan) -> Iterator[str]:
             part.head.placed.component.masks(part.head.placed.axes), part.source, plan, given
         )
         plan.use(part.head.placed, given)
-        yield f"{part.name} = self.{part.name}({', '.join(arguments)})"
+        yield f"{local(part.name, plan.graph)} = self.{part.name}({', '.join(arguments)})"
 
 
 def _padding(masks: object, state: State, plan: Plan, given: dict[str, Given]) -> list[str]:
@@ -161,7 +161,8 @@ def _run_stack(stack: Stack, plan: Plan) -> Iterator[str]:
         variable(stack.source, plan.graph),
         *(name for name, _ in parameters_of(stack, plan)),
     ]
-    names = [stack.name if n == "x" else f"{stack.name}_{n}" for n in results_of(stack, plan)]
+    x = local(stack.name, plan.graph)
+    names = [x if n == "x" else f"{stack.name}_{n}" for n in results_of(stack, plan)]
     yield from call(f"{', '.join(names)} = self.{stack.name}", arguments, 0)
 
 
@@ -171,7 +172,8 @@ def _run_together(stack: Stack, plan: Plan) -> Iterator[str]:
     for name in stack.lockstep:
         member = plan.graph.parts[name]
         assert isinstance(member, Stack)
-        texts.append(StackText(member, plan, x=name, holder=f"self.{name}", prefix=f"{name}_"))
+        x = local(name, plan.graph)
+        texts.append(StackText(member, plan, x=x, holder=f"self.{name}", prefix=f"{name}_"))
     for text in texts:
         yield from text.before(variable(text.stack.source, plan.graph))
     layers = [f"{text.stack.name}_layer" for text in texts]
@@ -218,9 +220,9 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
     component, placed = module.node.component, module.node.placed
     values = {p: [variable(s, plan.graph) for s in states] for p, states in module.reads.items()}
     inputs = {p: found if component.many and p == "xs" else found[0] for p, found in values.items()}
-    inline = component.expression(inputs, placed.axes)
+    inline, name = component.expression(inputs, placed.axes), local(module.name, plan.graph)
     if inline is not None:
-        yield f"{module.name} = {inline}"
+        yield f"{name} = {inline}"
     else:
         arguments: list[str] = []
         given: dict[str, Given] = {}
@@ -230,11 +232,11 @@ def _run_module(module: Module, plan: Plan) -> Iterator[str]:
             if not first:
                 given[port] = "tensor"
         yield from _module_masks(module, plan, arguments, given)
-        for name, table in module.tables.items():
-            arguments.append(f"{name}=self.{table.name}({arguments[0]})")
-            given[name] = "tensor"
+        for argument, table in module.tables.items():
+            arguments.append(f"{argument}=self.{table.name}({arguments[0]})")
+            given[argument] = "tensor"
         plan.use(placed, given)
-        results = module.name + (f", {module.name}_weights" if module.returns_weights else "")
+        results = name + (f", {module.name}_weights" if module.returns_weights else "")
         yield from call(f"{results} = self.{module.name}", arguments, 0)
     if module.value.mask == f"{module.name}_mask":
         states = next(iter(module.reads.values()))

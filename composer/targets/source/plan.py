@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -86,6 +87,18 @@ def memory_mask(graph: Graph, stack: Stack, argument: str) -> str | None:
     return None
 
 
+def local(name: str, graph: Graph) -> str:
+    """The variable of a part: its name, unless that would hide a function of Python.
+
+    An input keeps its name, by which callers give it.
+    """
+    if not hasattr(builtins, name) or isinstance(graph.parts.get(name), Input):
+        return name
+    while name in graph.parts:
+        name += "_"
+    return name
+
+
 def variable(state: State, graph: Graph) -> str:
     """What a value is called in the model's forward."""
     if state.item == "weights" and state.layer is not None:
@@ -93,7 +106,9 @@ def variable(state: State, graph: Graph) -> str:
         return f"{state.part}_{state.branch}_weights[{layers.index(state.layer)}]"
     if state.item:
         return f"{state.part}_{state.item}"
-    return state.part if state.layer is None else f"{state.part}_states[{state.layer}]"
+    return (
+        local(state.part, graph) if state.layer is None else f"{state.part}_states[{state.layer}]"
+    )
 
 
 def weight_layers(graph: Graph, state: State) -> list[int]:

@@ -8,7 +8,7 @@ from composer.graph.graph import Stack, State
 
 from .forward import StackText, outside_name
 from .layers import arguments_of
-from .plan import Plan, axes_text, memory_mask, reads_of
+from .plan import Plan, axes_text, local, memory_mask, reads_of
 from .writing import WIDTH, assign, call, condition, constructor, docstring
 
 
@@ -95,7 +95,7 @@ def _choice(groups: dict[str, list[int]], count: int) -> str:
 
 def _forward(stack: Stack, plan: Plan) -> list[str]:
     text = StackText(stack, plan)
-    source = stack.source.part if stack.embed is not None else "x"
+    source = local(stack.source.part, plan.graph) if stack.embed is not None else "x"
     body = [*text.before(source), *text.loop(), *text.after()]
     results = results_of(stack, plan)
     shape = axes_text(stack.value.shape)
@@ -141,19 +141,19 @@ def parameters_of(stack: Stack, plan: Plan) -> list[tuple[str, str]]:
     for layer in stack.layers:
         for state in layer.reads.values():
             if state.part not in {"", stack.name}:
-                found.update([_parameter(state)])
+                found.update([_parameter(state, plan)])
     for memory in stack.memories:
         for state in memory.sources:
-            found.update([_parameter(state)])
+            found.update([_parameter(state, plan)])
     for name in _paddings(stack, plan):
         found[name] = "Tensor" if plan.masks.get(name) == "tensor" else "Tensor | None"
     return list(found.items())
 
 
-def _parameter(state: State) -> tuple[str, str]:
+def _parameter(state: State, plan: Plan) -> tuple[str, str]:
     if state.layer is not None:
         return f"{state.part}_states", "list[Tensor]"
-    return outside_name(state), "Tensor"
+    return outside_name(state, plan.graph), "Tensor"
 
 
 def _paddings(stack: Stack, plan: Plan) -> Iterator[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .text import Text, assignments, is_self
+from .text import Text, assignments, functions, is_self
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +103,39 @@ def _agreed(answers: Iterable[bool]) -> bool | None:
     return found.pop() if len(found) == 1 else None
 
 
+def still_known(text: Text, uses: Uses) -> Uses:
+    """`uses` less what is said of parameters that the text assigns another value."""
+    facts = {}
+    for name, known in uses.facts.items():
+        changed = {n for f in functions(text.tree) if f.name == name for n in _changed(f, known)}
+        facts[name] = {n: fact for n, fact in known.items() if n not in changed}
+    return Uses(facts, uses.required)
+
+
+def _changed(function: ast.FunctionDef, known: Facts) -> Iterator[str]:
+    """Parameters that are assigned; one that is PRESENT may be assigned what a call gives."""
+    made = {
+        id(node.targets[0])
+        for node in ast.walk(function)
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)
+    }
+    for node in ast.walk(function):
+        if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Store):
+            continue
+        if node.id in known and (known[node.id] is not PRESENT or id(node) not in made):
+            yield node.id
+
+
 def known_attributes(text: Text, uses: Uses) -> Facts:
     """Attributes of self that are set once, to something known."""
     facts: Facts = {}
-    count: dict[str, int] = {}
+    count = Counter(
+        node.attr
+        for node in ast.walk(text.tree)
+        if isinstance(node, ast.Attribute) and is_self(node) and isinstance(node.ctx, ast.Store)
+    )
     init = uses.facts.get("__init__", {})
     for node, target in assignments(text.tree):
-        count[target.attr] = count.get(target.attr, 0) + 1
         if isinstance(node.value, ast.Constant):
             facts[target.attr] = node.value.value
         elif isinstance(node.value, ast.Call):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 
 from .facts import PRESENT, Known, Present, Uses
 from .text import Text, functions, parameters_and_defaults, parameters_of
@@ -13,9 +14,24 @@ def fold_signatures(source: str, uses: Uses) -> str:
     """Drops parameters that are known or not read, and defaults of those that are always given."""
     text = Text(source)
     for function in reversed(list(functions(text.tree))):
+        had = {arg.arg for arg in parameters_of(function)}
         source = _signature(text, source, function, uses)
         text = Text(source)
+        source = _documented(text, source, function.name, had)
+        text = Text(source)
     return source
+
+
+def _documented(text: Text, source: str, name: str, had: set[str]) -> str:
+    """`source` whose docstring of a function has no shapes of parameters that it `had`."""
+    function = next(f for f in functions(text.tree) if f.name == name)
+    if ast.get_docstring(function) is None:
+        return source
+    start, end = text.span(function.body[0])
+    said = source[start:end]
+    for lost in sorted(had - {arg.arg for arg in parameters_of(function)}):
+        said = re.sub(rf",\s+{lost} \([^()]*\)", "", said)
+    return source[:start] + said + source[end:]
 
 
 def _signature(text: Text, source: str, function: ast.FunctionDef, uses: Uses) -> str:

@@ -31,9 +31,8 @@ def fold_for_model(
         if definition.constant:
             done[name] = definition.text
             continue
-        facts, required, dropped = _facts(definition, current, calls)
-        folded = fold(definition.text, Uses(facts, required))
-        gone = {*dropped, *_lost_parameters(definition.text, folded)}
+        folded = fold(definition.text, _uses(definition, current, calls))
+        gone = _lost_parameters(definition.text, folded)
         texts = [drop_arguments(text, name, gone, definition.text) for text in texts]
         done = {n: drop_arguments(text, name, gone, definition.text) for n, text in done.items()}
         done[name] = folded
@@ -53,35 +52,31 @@ _HOLDERS = {"self", "layer"}
 """Variables of emitted constructors that mean something else from place to place."""
 
 
-def _facts(
+def _uses(
     definition: Definition, texts: Iterable[str], calls: Mapping[str, list[dict[str, Any]]]
-) -> tuple[dict[str, Facts], dict[str, frozenset[str]], set[str]]:
+) -> Uses:
     """What the uses of a definition have in common."""
     tree = ast.parse(definition.text).body[0]
     if isinstance(tree, ast.FunctionDef):
-        facts, gone = _call_facts(definition.name, tree, texts, method=False)
-        return {tree.name: facts}, {}, gone
+        return Uses({tree.name: _call_facts(definition.name, tree, texts, method=False)})
     assert isinstance(tree, ast.ClassDef)
     methods = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     found: dict[str, Facts] = {}
     required: dict[str, frozenset[str]] = {}
-    dropped: set[str] = set()
     if "__init__" in methods:
-        found["__init__"], dropped = _call_facts(
-            definition.name, methods["__init__"], texts, method=True
-        )
+        found["__init__"] = _call_facts(definition.name, methods["__init__"], texts, method=True)
         required["__init__"] = _always_given(definition.name, methods["__init__"], texts)
     if "forward" in methods and definition.name in calls:
         found["forward"], required["forward"] = _forward_facts(
             methods["forward"], calls[definition.name]
         )
-    return found, required, dropped
+    return Uses(found, required)
 
 
 def _call_facts(
     name: str, function: ast.FunctionDef, texts: Iterable[str], *, method: bool
-) -> tuple[Facts, set[str]]:
-    """Facts about the parameters from all calls of `name`; and those that are folded away."""
+) -> Facts:
+    """Facts about the parameters from all calls of `name`."""
     known = list(parameters_and_defaults(function))[1 if method else 0 :]
     parameters = [arg.arg for arg, _ in known]
     defaults = {arg.arg: default for arg, default in known if default is not None}
@@ -97,10 +92,7 @@ def _call_facts(
         fact = _common(found, defaults.get(parameter))
         if fact is not None:
             facts[parameter] = fact[0]
-    dropped = {
-        p for p, fact in facts.items() if fact is not PRESENT and not isinstance(fact, Known)
-    }
-    return facts, dropped
+    return facts
 
 
 def _always_given(name: str, function: ast.FunctionDef, texts: Iterable[str]) -> frozenset[str]:
@@ -192,7 +184,7 @@ def _forward_facts(
 
 
 def _lost_parameters(before: str, after: str) -> set[str]:
-    """Parameters of a function or constructor that folding found unread."""
+    """Parameters of a function or constructor that are known, or that folding found unread."""
     return _own_parameters(before) - _own_parameters(after)
 
 
