@@ -9,9 +9,9 @@ from typing import Annotated
 
 import typer
 
-from .describe import readable
 from .output import UsageError, failure, message, product
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+from .units import readable
 
 MISSING_TOOL = 3
 

@@ -12,6 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .costs import Cache, Product
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -144,12 +145,23 @@ class _Heads(Component):
             "has_sinks": self.sinks,
         }
 
-    def _flops(self, axes: Axes, source: Size, memory_width: int) -> Size:
+    def _products(
+        self, axes: Axes, source: Size, memory_width: int, memory: str
+    ) -> tuple[Product, ...]:
         inner, groups = axes.num_heads * axes.head_dim, axes.num_kv_heads * axes.head_dim
         queries = 2 * axes.batch * axes.time * axes.d_model * inner
         keys = 2 * axes.batch * source * memory_width * groups
         scores = 2 * axes.batch * axes.num_heads * axes.time * source * axes.head_dim
-        return 2 * queries + 2 * keys + 2 * scores
+        q, k, v = ("x", "q", "q_norm"), (memory, "k", "k_norm"), (memory, "v")
+        weights = tuple(dict.fromkeys([*q, *k, "sinks"]))
+        return (
+            Product(queries, ("x",), ("q.weight",)),
+            Product(keys, (memory,), ("k.weight",)),
+            Product(keys, (memory,), ("v.weight",)),
+            Product(scores, q, k),
+            Product(scores, weights, v),
+            Product(queries, tuple(dict.fromkeys([*weights, *v])), ("o.weight",)),
+        )
 
     def _detail(self) -> str:
         heads = f"{self.num_heads} heads × {self.head_dim}"
@@ -230,8 +242,12 @@ class Attention(_Heads):
         table = place(self.position, {"x": shape}, **given)
         return {next(iter(table.outputs)): table}
 
-    def flops(self, axes: Axes) -> Size:
-        return self._flops(axes, axes.time, axes.d_model)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, axes.time, axes.d_model, "x")
+
+    def cache(self, axes: Axes) -> Cache:
+        keys = axes.batch * axes.num_kv_heads * axes.head_dim
+        return Cache(2 * keys, self.window) if self.causal else Cache()
 
     def label(self, axes: Axes) -> Label:
         notes = [self._detail()]
@@ -287,8 +303,11 @@ class CrossAttention(_Heads):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(causal=self.causal, over="memory")}
 
-    def flops(self, axes: Axes) -> Size:
-        return self._flops(axes, axes.source, axes.width)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, axes.source, axes.width, "memory")
+
+    def cache(self, axes: Axes) -> Cache:
+        return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError, Size, show
 
 from .component import Component, Inputs, Label, Role, Tensors
+from .costs import Product
 from .options import Positive
 
 Shapes = tuple[Shape, ...]
@@ -200,10 +201,16 @@ class Hierarchical(Combine):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"d_model": axes.d_model}
 
-    def flops(self, axes: Axes) -> Size:
+    def products(self, axes: Axes) -> tuple[Product, ...]:
         rows = axes.batch * axes.time
-        linear = 2 * rows * axes.d_model**2 * (1 + 2 * axes.count)
-        return linear + 2 * rows * axes.count * axes.d_model  # scores; the mix is a plain product
+        query: Size = 2 * rows * axes.d_model**2
+        scores: Size = 2 * rows * axes.count * axes.d_model  # the mix is no matrix product
+        return (
+            Product(query, ("query",), ("q.weight",)),
+            Product(axes.count * query, ("xs",), ("k.weight",)),
+            Product(axes.count * query, ("xs",), ("v.weight",)),
+            Product(scores, ("xs", "k"), ("query", "q")),
+        )
 
     def label(self, axes: Axes) -> Label:
         return Label("attend")

@@ -14,6 +14,8 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, ShapeError, Signature, Size
 
+from .costs import Cache, Product, of_part
+
 Tensors = dict[str, tuple[int, ...]]
 Inputs = Mapping[str, "Shape | tuple[Shape, ...]"]
 Role = Literal[
@@ -104,6 +106,7 @@ class Component(BaseModel):
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    fixed: ClassVar[tuple[str, ...]] = ()
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     example_inputs: ClassVar[Inputs] = {"x": (2, 6, 32)}
     parsed: ClassVar[Signature]
@@ -184,9 +187,23 @@ class Component(BaseModel):
         """Components that a stack computes once and hands to `forward`, e.g. rotary angles."""
         return {}
 
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        """Matrix products and convolutions of a forward pass, those of `parts` not included.
+
+        A component of one product of its input and its weights may declare its `flops` alone.
+        """
+        return ()
+
     def flops(self, axes: Axes) -> Size:
         """Floating point operations of one forward pass as torch counts them."""
-        return 0
+        total: Size = 0
+        for product in self.products(axes):
+            total = total + product.flops
+        return total
+
+    def cache(self, axes: Axes) -> Cache:
+        """Numbers held between the steps of a generation; nothing unless the kind says so."""
+        return Cache()
 
     def label(self, axes: Axes) -> Label:
         """What a diagram writes into this component's box."""
@@ -259,6 +276,18 @@ class Placed:
         for part in self.parts.values():
             total = total + part.flops()
         return total
+
+    def products(self) -> tuple[Product, ...]:
+        """Matrix products and convolutions of one forward pass, parts included."""
+        component = self.component
+        found = component.products(self.axes)
+        if not found and (flops := component.flops(self.axes)) != 0:
+            ports = tuple(port.name for port in component.parsed.inputs)
+            found = (Product(flops, ports, tuple(component.tensors(self.axes)) or ports),)
+        for name, part in self.parts.items():
+            ports = tuple(port.name for port in part.component.parsed.inputs)
+            found += tuple(of_part(product, name, ports) for product in part.products())
+        return found
 
 
 def place(component: Component, inputs: Inputs, /, **given: object) -> Placed:

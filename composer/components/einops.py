@@ -12,6 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Dim, Shape, ShapeError, Size, divide
 
 from .component import Component, Inputs, Label, OptionError, Role
+from .costs import Product
 
 Group = tuple[str, ...]
 
@@ -219,9 +220,11 @@ class Einsum(_Pattern):
     def expression(self, inputs: Mapping[str, Any], axes: Axes) -> str | None:
         return f'einsum({", ".join(inputs["xs"])}, "{self.pattern}")'
 
-    def flops(self, axes: Axes) -> Size:
-        total: Size = 2 if axes.terms == 2 else 0  # noqa: PLR2004 - torch counts one product of two
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        if axes.terms != 2:  # noqa: PLR2004 - torch counts one product of two
+            return ()
+        total: Size = 2
         for name, size in axes.items():
             if name != "terms":
                 total = total * size
-        return total
+        return (Product(total, ("xs.0",), ("xs.1",)),)

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Name, Role, Tensors
+from .costs import Product
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -73,6 +74,11 @@ class _FeedForward(Component):
             tensors["down.bias"] = (axes.d_model,)
         return tensors
 
+    def _products(self, axes: Axes, *widening: str) -> tuple[Product, ...]:
+        flops: Size = 2 * axes.batch * axes.time * axes.d_model * axes.d_ff
+        wide = tuple(Product(flops, ("x",), (f"{name}.weight",)) for name in widening)
+        return (*wide, Product(flops, ("x", *widening), ("down.weight",)))
+
 
 class FeedForward(_FeedForward):
     """Position-wise feed-forward: linear, activation, linear (Vaswani et al., 2017)."""
@@ -94,8 +100,8 @@ class FeedForward(_FeedForward):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return self._arguments(axes, self.activation)
 
-    def flops(self, axes: Axes) -> Size:
-        return 4 * axes.batch * axes.time * axes.d_model * axes.d_ff
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, "up")
 
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(self.activation, self.activation)
@@ -120,8 +126,8 @@ class Glu(_FeedForward):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return self._arguments(axes, self.activation)
 
-    def flops(self, axes: Axes) -> Size:
-        return 6 * axes.batch * axes.time * axes.d_model * axes.d_ff
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, "gate", "up")
 
     def label(self, axes: Axes) -> Label:
         names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}

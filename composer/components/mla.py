@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .costs import Cache, Product
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -118,14 +119,29 @@ class Mla(Component):
         shape = (axes.batch, axes.time, axes.d_model)
         return {"rope": place(self.position, {"x": shape}, head_dim=self.rope_dim)}
 
-    def flops(self, axes: Axes) -> Size:
-        weights = sum(
-            out * into
-            for name, (out, into) in ((n, s) for n, s in self.tensors(axes).items() if len(s) > 1)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        shapes = {n: s for n, s in self.tensors(axes).items() if len(s) > 1}
+        latent = ("x", "kv_down", "kv_norm")
+        q = ("x", "q") if self.q_rank is None else ("x", "q_down", "q_norm", "q")
+        k, v = (*latent, "k_rope", "k"), (*latent, "v")
+        weights = tuple(dict.fromkeys([*q, *k]))
+        reads = {"q": q[:-1], "k": latent, "v": latent, "o": tuple(dict.fromkeys([*weights, *v]))}
+        linear = tuple(
+            Product(
+                2 * axes.batch * axes.time * out * into,
+                reads.get(n.removesuffix(".weight"), ("x",)),
+                (n,),
+            )
+            for n, (out, into) in shapes.items()
         )
-        read = axes.head_dim + axes.rope_dim + axes.v_head_dim
-        scores = 2 * axes.batch * axes.num_heads * axes.time * axes.time * read
-        return 2 * axes.batch * axes.time * weights + scores
+        pairs: Size = 2 * axes.batch * axes.num_heads * axes.time * axes.time
+        scores = Product(pairs * (axes.head_dim + axes.rope_dim), q, k)
+        return (*linear, scores, Product(pairs * axes.v_head_dim, weights, v))
+
+    def cache(self, axes: Axes) -> Cache:
+        """The latent and the rotated key that all heads share, not the keys made of them."""
+        step = axes.batch * (axes.kv_rank + axes.rope_dim)
+        return Cache(step, self.window) if self.causal else Cache()
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}+{self.rope_dim}, latent {self.kv_rank}"

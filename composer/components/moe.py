@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Name, OptionError, Placed, Role, Tensors, place
+from .costs import Product
 from .feed_forward import ACTIVATIONS, Activation, Glu
 from .options import Number, Positive, PositiveNumber
 
@@ -27,6 +28,7 @@ class Moe(Component):
     slots: ClassVar[tuple[str, ...]] = ("feed_forward", "layer", "module")
     module: ClassVar[str] = "MixtureOfExperts"
     data_dependent: ClassVar[bool] = True
+    fixed: ClassVar[tuple[str, ...]] = ("correction_bias",)
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"num_experts": 4, "experts_per_token": 2, "d_ff": 20},
         {
@@ -147,10 +149,19 @@ class Moe(Component):
         activation = Name(ACTIVATIONS[self.activation])
         return {**given, "activation": activation, "sigmoid": self.score == "sigmoid"}
 
-    def flops(self, axes: Axes) -> Size:
-        steps = axes.batch * axes.time
-        router = 2 * steps * axes.d_model * (axes.num_experts + self.shared_gate)
-        return router + 6 * steps * self.experts_per_token * axes.d_model * axes.d_ff
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        row: Size = 2 * axes.batch * axes.time * axes.d_model
+        expert: Size = row * self.experts_per_token * axes.d_ff
+        wide = ("gate", "gate_bias", "up", "up_bias")
+        found = (
+            Product(row * axes.num_experts, ("x",), ("router.weight",)),
+            Product(expert, ("x",), ("gate",)),
+            Product(expert, ("x",), ("up",)),
+            Product(expert, ("x", *wide), ("down",)),
+        )
+        return (
+            (*found, Product(row, ("x",), ("shared_gate.weight",))) if self.shared_gate else found
+        )
 
     def label(self, axes: Axes) -> Label:
         shared = "" if self.shared_d_ff is None else ", 1 shared"
