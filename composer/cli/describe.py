@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .numbers import costs_by_part, in_words, lengths_given
-from .output import UsageError, columns, product, show
+from .numbers import costs_by_part, formulas_in_words, in_words, lengths_given, over_budget
+from .output import UsageError, columns, failure, product, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
 from .units import readable
 
@@ -56,6 +56,13 @@ def describe(
     ] = None,
     dtype: Annotated[Number, typer.Option(help="The format of weights and states.")] = Number.fp32,
     mode: Annotated[Mode, typer.Option(help="What is done with the model.")] = Mode.train,
+    most: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="SIZE", help="Refuse a model above 24GB, 1e15 FLOPs, ..."),
+    ] = None,
+    formula: Annotated[
+        bool, typer.Option("--formula", help="Show closed forms in the batch and the lengths.")
+    ] = False,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -63,15 +70,30 @@ def describe(
 ) -> None:
     """Show the parts of a model, their shapes, their parameters, and what they cost."""
     from composer.targets.numbers import report
+    from composer.targets.numbers.budget import budget
     from composer.targets.numbers.count import count
+    from composer.targets.numbers.formula import formulas
     from composer.targets.numbers.setting import SettingError, setting
 
     graph = read(spec, size, overrides, plugins)[1]
     try:
         at = setting(graph, lengths_given(batch, set_length or ()), dtype.value, mode.value)
+        limit = None if most is None else budget(most)
     except SettingError as error:
         raise UsageError(str(error)) from None
     made = count(graph, at)
+    if limit is not None and limit.of(made.whole) > limit.most:
+        failure(over_budget(graph, made, limit))
+        raise typer.Exit(1)
+    if formula:
+        found = formulas(graph)
+        table = form is Format.table
+        product(
+            formulas_in_words(found)
+            if table
+            else report.formulas(found, "json" if form is Format.json else "csv")
+        )
+        return
     if form is not Format.table:
         product(report.to_json(made) if form is Format.json else report.to_csv(made))
         return

@@ -9,7 +9,11 @@ from .output import UsageError
 from .units import readable
 
 if TYPE_CHECKING:
+    from composer.graph.graph import Graph
+    from composer.targets.numbers.budget import Budget
     from composer.targets.numbers.count import Numbers
+    from composer.targets.numbers.formula import Formula
+    from composer.targets.numbers.setting import Setting
 
 
 def lengths_given(batch: int | None, texts: Iterable[str]) -> dict[str, int]:
@@ -35,6 +39,7 @@ def costs_by_part(numbers: Numbers) -> Mapping[str, Mapping[str, str]]:
     found = {"forward": {part.row.path: _flops(part.cost.forward) for part in numbers.parts}}
     if training:
         found["backward"] = {part.row.path: _flops(part.cost.backward) for part in numbers.parts}
+        found["kept"] = {part.row.path: _bytes(part.cost.activations) for part in numbers.parts}
     else:
         found["cache"] = {part.row.path: _bytes(part.cost.cache) for part in numbers.parts}
     return found
@@ -59,6 +64,40 @@ def in_words(numbers: Numbers) -> str:
     return "\n".join(lines) + "\n"
 
 
+def over_budget(graph: Graph, numbers: Numbers, most: Budget) -> str:
+    """Why a model is refused: what it takes, which parts take most, and what would fit."""
+    from composer.targets.numbers.budget import contributors, fitting
+
+    at, whole = numbers.at, most.of(numbers.whole)
+    said = f"{whole:,} FLOPs" if most.measure == "flops" else readable(whole)
+    doing = "training" if at.mode == "train" else "inference"
+    lines = [f"{doing} with {at.text()} takes {said}, more than {most.text}"]
+    for part, taken in contributors(numbers, most):
+        lines.append(f"      = {100 * taken / whole:4.1f} %  {part.row.path}")
+    fits = [_change(at, other) for other in fitting(graph, at, most)]
+    lines += [f"      = fix: {', or '.join(fits)}"] if fits else ["      = nothing smaller fits"]
+    return "\n".join(lines)
+
+
+def _change(at: Setting, other: Setting) -> str:
+    """The option that makes one setting of another."""
+    if other.dtype != at.dtype:
+        return f"--dtype {other.dtype}"
+    changed = {n: size for n, size in other.lengths.items() if at.lengths[n] != size}
+    ((name, size),) = changed.items()
+    return f"--batch {size}" if name == "batch" else f"--set-length {name}={size}"
+
+
+def formulas_in_words(found: Iterable[Formula]) -> str:
+    """Closed forms, part by part."""
+    lines = []
+    for one in found:
+        lines.append(one.row.path)
+        lines += [f"  forward   {one.forward} FLOPs", f"  backward  {one.backward} FLOPs"]
+        lines += [f"  cache     {one.cache} numbers"] if one.cache != "0" else []
+    return "\n".join(lines) + "\n"
+
+
 def _totals(numbers: Numbers) -> dict[str, str]:
     cost, parameters = numbers.whole.cost, numbers.whole.parameters
     found = {"forward": f"{cost.forward:,} FLOPs"}
@@ -71,6 +110,7 @@ def _totals(numbers: Numbers) -> dict[str, str]:
     if numbers.at.mode == "train":
         found["gradients"] = readable(parameters.gradients)
         found["optimizer"] = readable(parameters.optimizer)
+        found["activations"] = readable(cost.activations)
     elif cost.cache:
         each = f", {readable(cost.cache_step)} a step" if cost.cache_step else ""
         found["cache"] = f"{readable(cost.cache)}{each}"

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
-from .costs import Cache, Product
+from .costs import Cache, Kept, Product
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -163,6 +163,37 @@ class _Heads(Component):
             Product(queries, tuple(dict.fromkeys([*weights, *v])), ("o.weight",)),
         )
 
+    def _kept(
+        self, axes: Axes, source: int, *, masked: bool, weights: bool, biased: bool, copied: bool
+    ) -> int:
+        """Numbers kept within: heads, scores, and what the norms of heads keep.
+
+        Fused attention keeps a number a step; dropout and biases of the scores need all of them.
+        """
+        rows, keys = axes.batch * axes.num_heads * axes.time, axes.batch * source
+        pairs, out = rows * source, rows * axes.head_dim
+        explicit = weights or self.softcap is not None or self.sinks
+        fused = not (explicit or biased or self.dropout)
+        groups = axes.num_kv_heads if fused else axes.num_heads
+        kept = 2 * out + 2 * keys * groups * axes.head_dim
+        if self.clip_qkv is not None:
+            kept += out + 2 * keys * axes.num_kv_heads * axes.head_dim
+        if fused:
+            kept += rows + (axes.batch * axes.time * source if masked else 0)
+            kept += out if copied or self._normed_by_head else 0
+        else:
+            turned = (self.softcap is not None) + 2 * bool(self.dropout)
+            plain = explicit and not self.sinks and not self.dropout
+            kept += pairs * (1 + turned + plain) + (rows if self.sinks else 0)
+        for name, part in self.parts(axes).items():  # a plain norm is placed at one head
+            size = out if name == "q_norm" else keys * axes.num_kv_heads * axes.head_dim
+            kept += part.inside() * size // part.size
+        return kept
+
+    @property
+    def _normed_by_head(self) -> bool:
+        return self.qk_norm is not None and self.qk_norm_over == "head"
+
     def _detail(self) -> str:
         heads = f"{self.num_heads} heads × {self.head_dim}"
         if self.num_kv_heads == 1:
@@ -245,6 +276,16 @@ class Attention(_Heads):
     def products(self, axes: Axes) -> tuple[Product, ...]:
         return self._products(axes, axes.time, axes.d_model, "x")
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        turned = isinstance(self.position, Rope)
+        turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
+        numbers = self._kept(
+            axes, axes.time, masked=masked or self.window is not None, weights=weights,
+            biased=self.position is not None and not turned, copied=turn is not None,
+        )  # fmt: skip
+        tables = 2 * axes.time * axes.head_dim if turned else 0
+        return Kept(("x",), numbers + tables, axes.batch * axes.time**2)
+
     def cache(self, axes: Axes) -> Cache:
         keys = axes.batch * axes.num_kv_heads * axes.head_dim
         return Cache(2 * keys, self.window) if self.causal else Cache()
@@ -305,6 +346,12 @@ class CrossAttention(_Heads):
 
     def products(self, axes: Axes) -> tuple[Product, ...]:
         return self._products(axes, axes.source, axes.width, "memory")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        numbers = self._kept(
+            axes, axes.source, masked=masked, weights=weights, biased=False, copied=False
+        )
+        return Kept(("x", "memory"), numbers)
 
     def cache(self, axes: Axes) -> Cache:
         return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)

@@ -14,7 +14,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, ShapeError, Signature, Size
 
-from .costs import Cache, Product, of_part
+from .costs import Cache, Kept, Product, of_part
 
 Tensors = dict[str, tuple[int, ...]]
 Inputs = Mapping[str, "Shape | tuple[Shape, ...]"]
@@ -205,6 +205,14 @@ class Component(BaseModel):
         """Numbers held between the steps of a generation; nothing unless the kind says so."""
         return Cache()
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """What a training step keeps of this component and its parts, whose axes are numbers.
+
+        `masked` says whether a padding mask is given, `weights` whether the weights of an
+        attention are returned. By default the inputs and the result.
+        """
+        return Kept(tuple(port.name for port in self.parsed.inputs), result=True)
+
     def label(self, axes: Axes) -> Label:
         """What a diagram writes into this component's box."""
         return Label(self.kind.replace("_", " ").title())
@@ -276,6 +284,18 @@ class Placed:
         for part in self.parts.values():
             total = total + part.flops()
         return total
+
+    def inside(self) -> int:
+        """Numbers kept of a part and of its input, which is as large as its result."""
+        kept = self.component.kept(self.axes)
+        return kept.numbers + (self.size if kept.ports else 0)
+
+    @property
+    def size(self) -> int:
+        """Numbers of the main output, where its shape is one of numbers."""
+        known = [size for size in self.shape if isinstance(size, int)]
+        assert len(known) == len(self.shape), "a length is not known yet"
+        return prod(known)
 
     def products(self) -> tuple[Product, ...]:
         """Matrix products and convolutions of one forward pass, parts included."""

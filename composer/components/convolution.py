@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Role, Tensors
-from .costs import Cache, Product
+from .costs import Cache, Kept, Product
 from .options import Positive
 
 
@@ -88,6 +88,11 @@ class Conv(Component):
     def cache(self, axes: Axes) -> Cache:
         before = self.kernel_size - 1
         return Cache(fixed=axes.batch * before * axes.d_model) if self.causal else Cache()
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        rows, padded = axes.batch * axes.time, axes.batch * (axes.time + self.kernel_size - 1)
+        others = rows if masked else 0
+        return Kept(("x",), rows * (2 + 5 * axes.d_model) + padded * axes.d_model, others)
 
     def label(self, axes: Axes) -> Label:
         kind = "causal, " if self.causal else ""

@@ -43,3 +43,17 @@ class Cache:
     step: Size = 0
     limit: int | None = None
     fixed: Size = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What torch keeps of a training step for the backward pass, parameters not included.
+
+    `ports` are inputs that are kept, and `result` says whether the result is; `numbers` are those
+    of the model's format within, and `others` the bytes of masks and indices.
+    """
+
+    ports: tuple[str, ...] = ()
+    numbers: int = 0
+    others: int = 0
+    result: bool = False

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Name, Role, Tensors
-from .costs import Product
+from .costs import Kept, Product
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -28,6 +28,9 @@ ACTIVATIONS: dict[str, str] = {
     "sigmoid": "torch.sigmoid",
     "elu": "F.elu",
 }
+KEPT = {"relu": 1, "tanh": 1, "sigmoid": 1, "quick_gelu": 3}
+"""Tensors that an activation keeps, its result included; 2 for all others."""
+
 TITLES = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "relu": "ReLU", "silu": "SiLU", "elu": "ELU"}
 
 
@@ -103,6 +106,12 @@ class FeedForward(_FeedForward):
     def products(self, axes: Axes) -> tuple[Product, ...]:
         return self._products(axes, "up")
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        tensors = KEPT.get(self.activation, 2)
+        if self.dropout:  # what is dropped, and the result instead of the one before
+            tensors = max(tensors + 1, 3)
+        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
+
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(self.activation, self.activation)
         return Label("Feed-Forward", f"{axes.d_model} → {axes.d_ff} → {axes.d_model}, {title}")
@@ -128,6 +137,10 @@ class Glu(_FeedForward):
 
     def products(self, axes: Axes) -> tuple[Product, ...]:
         return self._products(axes, "gate", "up")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        tensors = KEPT.get(self.activation, 2) + 2 + bool(self.dropout)
+        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
 
     def label(self, axes: Axes) -> Label:
         names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}

@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
+from .costs import Kept
 
 
 class Tanh(Component):
@@ -24,6 +25,9 @@ class Tanh(Component):
 
     def tensors(self, axes: Axes) -> Tensors:
         return {"weight": (1,)}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",), 1)
 
     def label(self, axes: Axes) -> Label:
         return Label("tanh gate")

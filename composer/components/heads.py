@@ -10,6 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, Placed, Role, Tensors, place
+from .costs import Kept
 from .modules import Pool
 from .options import Positive, PositiveNumber
 
@@ -52,6 +53,10 @@ class Lm(Component):
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.vocab_size
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
+        return Kept(("x",), scores)
+
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.vocab_size:,}".replace(",", " "))
 
@@ -81,6 +86,9 @@ class Linear(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",))
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.out_features}")
@@ -122,6 +130,10 @@ class Classification(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.d_model * axes.num_classes
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        pooled = axes.batch * axes.d_model if self.pool in {"mean", "max"} else 0
+        return Kept(() if self.pool == "mean" else ("x",), pooled)
 
     def label(self, axes: Axes) -> Label:
         return Label(

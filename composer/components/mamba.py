@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Role, Tensors
-from .costs import Cache, Product
+from .costs import Cache, Kept, Product
 from .options import Positive
 
 
@@ -93,6 +93,14 @@ class Mamba(Component):
     def cache(self, axes: Axes) -> Cache:
         before = axes.kernel_size - 1
         return Cache(fixed=axes.batch * axes.d_inner * (axes.state_size + before))
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """The recurrence keeps decays and states of each of its log2(time) turns."""
+        rows, inner, state = axes.batch * axes.time, axes.d_inner, axes.state_size
+        padded = axes.batch * (axes.time + axes.kernel_size - 1) * inner
+        turns = max(axes.time - 1, 0).bit_length()
+        linear = rows * (11 * inner + axes.dt_rank + 2 * state) + 2 * inner * state
+        return Kept(("x",), linear + padded + (2 * turns + 1) * rows * inner * state)
 
     def label(self, axes: Axes) -> Label:
         return Label("Selective State Space", f"{axes.d_inner} channels × {axes.state_size}")

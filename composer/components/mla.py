@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
-from .costs import Cache, Product
+from .costs import Cache, Kept, Product
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -142,6 +142,22 @@ class Mla(Component):
         """The latent and the rotated key that all heads share, not the keys made of them."""
         step = axes.batch * (axes.kv_rank + axes.rope_dim)
         return Cache(step, self.window) if self.causal else Cache()
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """Heads whose keys and values differ in width have no fused attention."""
+        rows, width = axes.batch * axes.time, axes.head_dim + axes.rope_dim
+        heads = rows * axes.num_heads
+        fused = width == axes.v_head_dim and not self.dropout
+        scores = heads if fused else heads * axes.time * (1 + 2 * bool(self.dropout))
+        if fused and (masked or self.window is not None):
+            scores += rows * axes.time
+        latents = axes.kv_rank + (0 if self.q_rank is None else self.q_rank)
+        within = heads * (2 * width + 3 * axes.v_head_dim) + rows * latents
+        tables = 2 * axes.time * axes.rope_dim
+        return Kept(("x",), within + scores + tables + self._kept_by_norms(axes))
+
+    def _kept_by_norms(self, axes: Axes) -> int:
+        return sum(part.inside() for part in self.parts(axes).values())
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}+{self.rope_dim}, latent {self.kv_rank}"

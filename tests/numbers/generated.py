@@ -29,7 +29,7 @@ def _decoder(chance: random.Random) -> Mapping:
     shared: list[Any] = []
     if chance.random() < 0.4:
         shared.append(["decoder.embed.tokens", "logits.head"])
-    if chance.random() < 0.3:
+    if chance.random() < 0.3 and stack["num_layers"] > 1:
         shared.append({"within": "decoder.layers", "every": stack["num_layers"]})
     return {**made, **({"connections": [{"shared": one} for one in shared]} if shared else {})}
 
@@ -45,7 +45,8 @@ def _encoder(chance: random.Random) -> Mapping:
 
 def _both(chance: random.Random) -> Mapping:
     cross: Mapping = {"from": "encoder", "to": "decoder"}
-    if chance.random() < 0.5:
+    encoder, decoder = _stack(chance), _stack(chance)
+    if chance.random() < 0.5 and decoder["num_layers"] == 4:
         cross["layers"] = "every 2"
     elif chance.random() < 0.5:
         cross["read"] = "weighted"
@@ -53,8 +54,8 @@ def _both(chance: random.Random) -> Mapping:
         cross["gate"] = "tanh"
     return {
         "inputs": {"source": _tokens(chance), "target": _tokens(chance)},
-        "encoders": {"encoder": {"from": "source", **_stack(chance)}},
-        "decoders": {"decoder": {"from": "target", **_stack(chance)}},
+        "encoders": {"encoder": {"from": "source", **encoder}},
+        "decoders": {"decoder": {"from": "target", **decoder}},
         "connections": [{"cross": cross}],
         "outputs": {"logits": {"from": "decoder", "head": "lm"}},
     }

@@ -9,6 +9,7 @@ from composer.components.component import Placed
 from composer.graph.graph import Graph
 from composer.targets.summary import Row, Summary, summarize
 
+from .activations import kept_by_call
 from .cache import cache_bytes
 from .flops import Flops, flops_of_calls
 from .memory import ParameterBytes, parameter_bytes, trained_by_owner
@@ -20,13 +21,14 @@ from .trace import trace
 class Cost:
     """What a part costs: operations, and bytes beside its parameters.
 
-    `cache` are bytes held after all steps of the setting, `cache_step` those that each further
+    `activations` are bytes kept for the backward pass, none for inference. `cache` are bytes held after all steps of the setting, `cache_step` those that each further
     step adds.
     """
 
     trained: int = 0
     forward: int = 0
     backward: int = 0
+    activations: int = 0
     cache: int = 0
     cache_step: int = 0
 
@@ -51,7 +53,7 @@ class Part:
     @property
     def memory(self) -> int:
         """Bytes of parameters with their gradients and state, and of what is held beside them."""
-        held = self.cost.cache if self.at.mode == "inference" else 0
+        held = self.cost.cache if self.at.mode == "inference" else self.cost.activations
         return self.parameters.total + held
 
 
@@ -96,14 +98,17 @@ def _by_row(graph: Graph, at: Setting, rows: Mapping[str, str]) -> dict[str, Cos
     for path, trained in trained_by_owner(graph).items():
         row = row_of(path, rows)
         found[row] = found.get(row, Cost()) + Cost(trained)
-    for call, flops in zip(made.calls, flops_of_calls(graph, made), strict=True):
-        if call.placed is None:
-            continue
-        key = (id(call.placed), id(flops))
-        if key not in known:
-            known[key] = _cost(call.placed, flops, at)
+    training = at.mode == "train"
+    kept = kept_by_call(graph, made, at) if training else [0] * len(made.calls)
+    for call, flops, held in zip(made.calls, flops_of_calls(graph, made), kept, strict=True):
+        cost = Cost(activations=held)
+        if call.placed is not None:
+            key = (id(call.placed), id(flops))
+            if key not in known:
+                known[key] = _cost(call.placed, flops, at)
+            cost = cost + known[key]
         row = row_of(call.path, rows)
-        found[row] = found.get(row, Cost()) + known[key]
+        found[row] = found.get(row, Cost()) + cost
     return found
 
 

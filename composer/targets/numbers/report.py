@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Iterable
+from typing import Literal
 
 from composer.shapes import show
 from composer.targets import summary as plain
 
 from .count import Cost, Numbers, Part
+from .formula import Formula
 from .largest import largest
 from .memory import assumption
 from .setting import BYTES
@@ -56,6 +59,21 @@ def to_csv(numbers: Numbers) -> str:
     return stream.getvalue()
 
 
+def formulas(found: Iterable[Formula], form: Literal["json", "csv"]) -> str:
+    """Closed forms as JSON or comma-separated values."""
+    names = ("path", "forward_flops", "backward_flops", "cache_numbers")
+    records = [
+        dict(zip(names, (f.row.path, f.forward, f.backward, f.cache), strict=True)) for f in found
+    ]
+    if form == "json":
+        return json.dumps(records, indent=2, ensure_ascii=False) + "\n"
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
 def _costs(part: Part) -> dict[str, int]:
     cost: Cost = part.cost
     return {
@@ -65,6 +83,7 @@ def _costs(part: Part) -> dict[str, int]:
         "weight_bytes": part.parameters.weights,
         "gradient_bytes": part.parameters.gradients,
         "optimizer_bytes": part.parameters.optimizer,
+        "activation_bytes": cost.activations,
         "cache_bytes": cost.cache,
         "cache_bytes_per_step": cost.cache_step,
         "memory_bytes": part.memory,
