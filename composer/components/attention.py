@@ -164,11 +164,12 @@ class _Heads(Component):
         )
 
     def _kept(
-        self, axes: Axes, source: int, *, masked: bool, weights: bool, biased: bool, copied: bool
+        self, axes: Axes, source: int, *, mask: int, weights: bool, biased: bool, copied: bool
     ) -> int:
         """Numbers kept within: heads, scores, and what the norms of heads keep.
 
-        Fused attention keeps a number a step; dropout and biases of the scores need all of them.
+        Fused attention keeps a number a step and a mask, whose size is `mask`, as numbers; dropout
+        and biases of the scores need all of the scores.
         """
         rows, keys = axes.batch * axes.num_heads * axes.time, axes.batch * source
         pairs, out = rows * source, rows * axes.head_dim
@@ -179,7 +180,7 @@ class _Heads(Component):
         if self.clip_qkv is not None:
             kept += out + 2 * keys * axes.num_kv_heads * axes.head_dim
         if fused:
-            kept += rows + (axes.batch * axes.time * source if masked else 0)
+            kept += rows + mask
             kept += out if copied or self._normed_by_head else 0
         else:
             turned = (self.softcap is not None) + 2 * bool(self.dropout)
@@ -189,6 +190,14 @@ class _Heads(Component):
             size = out if name == "q_norm" else keys * axes.num_kv_heads * axes.head_dim
             kept += part.inside() * size // part.size
         return kept
+
+    def _mask_size(self, axes: Axes, source: int, *, masked: bool) -> int:
+        """Entries of the mask that a stack makes; 0 where it makes none."""
+        window = getattr(self, "window", None)
+        if not masked and window is None:
+            return 0
+        steps = axes.time if window is not None or getattr(self, "causal", False) else 1
+        return (axes.batch if masked else 1) * steps * source
 
     @property
     def _normed_by_head(self) -> bool:
@@ -279,12 +288,15 @@ class Attention(_Heads):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         turned = isinstance(self.position, Rope)
         turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
+        mask = self._mask_size(axes, axes.time, masked=masked)
         numbers = self._kept(
-            axes, axes.time, masked=masked or self.window is not None, weights=weights,
+            axes, axes.time, mask=mask, weights=weights,
             biased=self.position is not None and not turned, copied=turn is not None,
         )  # fmt: skip
         tables = 2 * axes.time * axes.head_dim if turned else 0
-        return Kept(("x",), numbers + tables, axes.batch * axes.time**2)
+        explicit = weights or self.softcap is not None or self.sinks
+        hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
+        return Kept(("x",), numbers + tables, hidden)
 
     def cache(self, axes: Axes) -> Cache:
         keys = axes.batch * axes.num_kv_heads * axes.head_dim
@@ -348,10 +360,11 @@ class CrossAttention(_Heads):
         return self._products(axes, axes.source, axes.width, "memory")
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        mask = self._mask_size(axes, axes.source, masked=masked)
         numbers = self._kept(
-            axes, axes.source, masked=masked, weights=weights, biased=False, copied=False
+            axes, axes.source, mask=mask, weights=weights, biased=False, copied=False
         )
-        return Kept(("x", "memory"), numbers)
+        return Kept(("x", "memory"), numbers, mask + (axes.time * axes.source) * self.causal)
 
     def cache(self, axes: Axes) -> Cache:
         return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)

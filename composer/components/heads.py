@@ -132,8 +132,9 @@ class Classification(Component):
         return 2 * axes.batch * axes.d_model * axes.num_classes
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        pooled = axes.batch * axes.d_model if self.pool in {"mean", "max"} else 0
-        return Kept(() if self.pool == "mean" else ("x",), pooled)
+        pool = Pool(by=self.pool).kept(axes, masked=masked)
+        pooled = axes.batch * axes.d_model if self.pool != "first" else 0
+        return Kept(pool.ports, pool.numbers + pooled, pool.others)
 
     def label(self, axes: Axes) -> Label:
         return Label(

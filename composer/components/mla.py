@@ -150,7 +150,7 @@ class Mla(Component):
         fused = width == axes.v_head_dim and not self.dropout
         scores = heads if fused else heads * axes.time * (1 + 2 * bool(self.dropout))
         if fused and (masked or self.window is not None):
-            scores += rows * axes.time
+            scores += (axes.batch if masked else 1) * axes.time**2
         latents = axes.kv_rank + (0 if self.q_rank is None else self.q_rank)
         within = heads * (2 * width + 3 * axes.v_head_dim) + rows * latents
         tables = 2 * axes.time * axes.rope_dim

@@ -86,7 +86,15 @@ class Pool(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         """A single step keeps the whole that it is a part of."""
-        return Kept(() if self.by == "mean" else ("x",), result=self.by == "max")
+        steps = axes.batch * axes.time
+        ports = () if self.by == "mean" else ("x",)
+        if not masked or self.by == "first":
+            return Kept(ports, result=self.by == "max")
+        if self.by == "mean":
+            return Kept((), steps + axes.batch)
+        if self.by == "max":
+            return Kept((), steps * axes.d_model, steps, result=True)
+        return Kept((), others=8 * axes.batch * axes.d_model)
 
     def label(self, axes: Axes) -> Label:
         return Label(f"{self.by.title()} Pool")

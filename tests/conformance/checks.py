@@ -22,6 +22,7 @@ from composer.language.slots import Checking, component_in
 from composer.nn.masks import attention_mask
 from composer.targets.numbers.flops import flops
 from composer.targets.source.writing import constructor
+from tests.numbers.saved import saved_storages
 
 PLACE = Span("example", 1, 1, 1)
 
@@ -150,6 +151,24 @@ def check_flops(one: Placed) -> None:
         with FlopCounterMode(display=False) as counter:
             torch.autograd.backward([out.sum() for out in outputs])
         assert counter.get_total_flops() == declared
+
+
+def check_kept(one: Placed) -> None:
+    """A training step keeps no more than is declared, and not much less."""
+    module = module_of(one).train()
+    inputs = {name: _leaves(value, True) for name, value in inputs_of(one).items()}
+    declared = one.component.kept(one.axes)
+    of_ports = [t for port in declared.ports for t in _several(inputs[port])]
+    saved = saved_storages(module, lambda: run(module, one, inputs))
+    expected = declared.numbers * 4 + declared.others + sum(t.nbytes for t in of_ports)
+    expected += saved.results[0].nbytes if declared.result else 0
+    if any(t.untyped_storage().data_ptr() in saved.returned for t in of_ports):
+        return  # the result is a part of the input: whoever keeps it keeps all of that
+    assert saved.nbytes <= expected <= 1.15 * saved.nbytes + 300  # of examples of a few steps
+
+
+def _several(value: Any) -> tuple[Tensor, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _leaves(value: Any, needed: bool) -> Any:

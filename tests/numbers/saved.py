@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-from tests.conformance.models import flat
+
+@dataclass(frozen=True)
+class Saved:
+    """Bytes of what is saved, each storage once, and what was returned."""
+
+    nbytes: int
+    results: list[Tensor]
+
+    @property
+    def returned(self) -> set[int]:
+        """Where the storages of the results are."""
+        return {result.untyped_storage().data_ptr() for result in self.results}
 
 
-def saved_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
-    """Bytes of the storages that are saved, each once, those of parameters not included."""
+def saved_storages(model: nn.Module, forward: Callable[[], Any]) -> Saved:
+    """What `forward` saves, parameters of the model not included."""
     parameters = {p.untyped_storage().data_ptr() for p in model.parameters()}
     storages = {}
 
@@ -20,5 +35,11 @@ def saved_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        flat(model(**inputs))
-    return sum(storage.nbytes() for storage in storages.values())
+        made = forward()
+    results = [made] if isinstance(made, Tensor) else list(made)
+    return Saved(sum(storage.nbytes() for storage in storages.values()), results)
+
+
+def saved_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
+    """Bytes that a forward pass of a model saves."""
+    return saved_storages(model, lambda: model(**inputs)).nbytes

@@ -11,7 +11,7 @@ from math import prod
 
 from composer.components.component import Placed
 from composer.components.costs import Kept
-from composer.graph.graph import Graph, Stack, State
+from composer.graph.graph import Graph, Module, Output, Stack, State
 from composer.shapes import Axes
 
 from .flops import fixed_tensors, needing, trained_of
@@ -68,6 +68,10 @@ def _always_masked(graph: Graph) -> set[str]:
         if isinstance(part, Stack):
             reads += [State(s.part) for layer in part.layers for s in layer.reads.values()]
             reads += [State(s.part) for memory in part.memories for s in memory.sources]
+        elif isinstance(part, Output):
+            reads.append(State(part.source.part))
+        elif isinstance(part, Module):
+            reads += [State(s.part) for states in part.reads.values() for s in states]
         masks = {value.mask for state in reads if (value := graph.values.get(state)) is not None}
         if masks & names:
             found.add(part.name)
