@@ -12,6 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, OptionError, Placed, Role, Tensors, place
+from .costs import Cache, Kept, Product
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -144,12 +145,63 @@ class _Heads(Component):
             "has_sinks": self.sinks,
         }
 
-    def _flops(self, axes: Axes, source: Size, memory_width: int) -> Size:
+    def _products(
+        self, axes: Axes, source: Size, memory_width: int, memory: str
+    ) -> tuple[Product, ...]:
         inner, groups = axes.num_heads * axes.head_dim, axes.num_kv_heads * axes.head_dim
         queries = 2 * axes.batch * axes.time * axes.d_model * inner
         keys = 2 * axes.batch * source * memory_width * groups
         scores = 2 * axes.batch * axes.num_heads * axes.time * source * axes.head_dim
-        return 2 * queries + 2 * keys + 2 * scores
+        q, k, v = ("x", "q", "q_norm"), (memory, "k", "k_norm"), (memory, "v")
+        weights = tuple(dict.fromkeys([*q, *k, "sinks"]))
+        return (
+            Product(queries, ("x",), ("q.weight",)),
+            Product(keys, (memory,), ("k.weight",)),
+            Product(keys, (memory,), ("v.weight",)),
+            Product(scores, q, k),
+            Product(scores, weights, v),
+            Product(queries, tuple(dict.fromkeys([*weights, *v])), ("o.weight",)),
+        )
+
+    def _kept(
+        self, axes: Axes, source: int, *, mask: int, weights: bool, biased: bool, copied: bool
+    ) -> int:
+        """Numbers kept within: heads, scores, and what the norms of heads keep.
+
+        Fused attention keeps a number a step and a mask, whose size is `mask`, as numbers; dropout
+        and biases of the scores need all of the scores.
+        """
+        rows, keys = axes.batch * axes.num_heads * axes.time, axes.batch * source
+        pairs, out = rows * source, rows * axes.head_dim
+        explicit = weights or self.softcap is not None or self.sinks
+        fused = not (explicit or biased or self.dropout)
+        groups = axes.num_kv_heads if fused else axes.num_heads
+        kept = 2 * out + 2 * keys * groups * axes.head_dim
+        if self.clip_qkv is not None:
+            kept += out + 2 * keys * axes.num_kv_heads * axes.head_dim
+        if fused:
+            kept += rows + mask
+            kept += out if copied or self._normed_by_head else 0
+        else:
+            turned = (self.softcap is not None) + 2 * bool(self.dropout)
+            plain = explicit and not self.sinks and not self.dropout
+            kept += pairs * (1 + turned + plain) + (rows if self.sinks else 0)
+        for name, part in self.parts(axes).items():  # a plain norm is placed at one head
+            size = out if name == "q_norm" else keys * axes.num_kv_heads * axes.head_dim
+            kept += part.inside() * size // part.size
+        return kept
+
+    def _mask_size(self, axes: Axes, source: int, *, masked: bool) -> int:
+        """Entries of the mask that a stack makes; 0 where it makes none."""
+        window = getattr(self, "window", None)
+        if not masked and window is None:
+            return 0
+        steps = axes.time if window is not None or getattr(self, "causal", False) else 1
+        return (axes.batch if masked else 1) * steps * source
+
+    @property
+    def _normed_by_head(self) -> bool:
+        return self.qk_norm is not None and self.qk_norm_over == "head"
 
     def _detail(self) -> str:
         notes = [f"{self.num_heads} heads × {self.head_dim}"]
@@ -244,8 +296,25 @@ class Attention(_Heads):
         given = {"head_dim": axes.head_dim, "num_heads": axes.num_heads, "causal": self.causal}
         return place(self.position, {"x": shape}, **given)
 
-    def flops(self, axes: Axes) -> Size:
-        return self._flops(axes, axes.time, axes.d_model)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, axes.time, axes.d_model, "x")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        turned = isinstance(self.position, Rope)
+        turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
+        mask = self._mask_size(axes, axes.time, masked=masked)
+        numbers = self._kept(
+            axes, axes.time, mask=mask, weights=weights,
+            biased=self.position is not None and not turned, copied=turn is not None,
+        )  # fmt: skip
+        tables = 2 * axes.time * axes.head_dim if turned else 0
+        explicit = weights or self.softcap is not None or self.sinks
+        hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
+        return Kept(("x",), numbers + tables, hidden)
+
+    def cache(self, axes: Axes) -> Cache:
+        keys = axes.batch * axes.num_kv_heads * axes.head_dim
+        return Cache(2 * keys, self.window) if self.causal else Cache()
 
     def label(self, axes: Axes) -> Label:
         notes = [self._detail()]
@@ -304,8 +373,18 @@ class CrossAttention(_Heads):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(causal=self.causal, over="memory")}
 
-    def flops(self, axes: Axes) -> Size:
-        return self._flops(axes, axes.source, axes.width)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, axes.source, axes.width, "memory")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        mask = self._mask_size(axes, axes.source, masked=masked)
+        numbers = self._kept(
+            axes, axes.source, mask=mask, weights=weights, biased=False, copied=False
+        )
+        return Kept(("x", "memory"), numbers, mask + (axes.time * axes.source) * self.causal)
+
+    def cache(self, axes: Axes) -> Cache:
+        return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())

@@ -10,6 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
+from .costs import Kept
 from .options import PositiveNumber
 
 
@@ -27,6 +28,9 @@ class Tanh(Component):
 
     def tensors(self, axes: Axes) -> Tensors:
         return {"weight": (1,)}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",), 1)
 
     def label(self, axes: Axes) -> Label:
         return Label("tanh gate")
