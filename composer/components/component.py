@@ -116,6 +116,7 @@ class Component(BaseModel):
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    indices: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[Mapping[str, Scale]] = {}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     example_inputs: ClassVar[Inputs] = {"x": (2, 6, 32)}
@@ -188,6 +189,10 @@ class Component(BaseModel):
         """Components inside this one, by the attribute that holds them, a list's by number."""
         return {}
 
+    def before(self, part: str, axes: Axes) -> tuple[str, ...]:
+        """Parts and parameters that change what a part reads, where it does not read the ports."""
+        return ()
+
     def arguments(self, axes: Axes) -> dict[str, Any]:
         """What the torch half is constructed with, `parts` not included."""
         return {}
@@ -237,7 +242,7 @@ class Component(BaseModel):
         """What a training step keeps of this component and its parts, whose axes are numbers.
 
         `masked` says whether a padding mask is given, `weights` whether the weights of an
-        attention are returned. By default the inputs and the result.
+        attention are returned. Tables count as ports. By default the inputs and the result.
         """
         return Kept(tuple(port.name for port in self.parsed.inputs), result=True)
 
@@ -357,7 +362,8 @@ class Placed:
             found = (Product(flops, ports, tuple(component.tensors(self.axes)) or ports),)
         for name, part in self.parts.items():
             ports = tuple(port.name for port in part.component.parsed.inputs)
-            found += tuple(of_part(product, name, ports) for product in part.products())
+            before = component.before(name, self.axes)
+            found += tuple(of_part(product, name, ports, before) for product in part.products())
         return found
 
 

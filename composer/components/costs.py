@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from composer.shapes import Size
@@ -24,11 +24,18 @@ class Product:
     right_gradient: Size | None = None
 
 
-def of_part(product: Product, name: str, ports: Iterable[str]) -> Product:
-    """The product of a part called `name` as one of the whole, whose ports it reads."""
+def of_part(
+    product: Product, name: str, ports: Collection[str], before: tuple[str, ...]
+) -> Product:
+    """The product of a part called `name` as one of the whole, whose ports it reads.
+
+    What stands `before` it turns what it reads, and is a source of that, too.
+    """
 
     def renamed(sources: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(s if s.split(".")[0] in ports else f"{name}.{s}" for s in sources)
+        reads = any(s.split(".")[0] in ports for s in sources)
+        own = tuple(s if s.split(".")[0] in ports else f"{name}.{s}" for s in sources)
+        return (*own, *before) if reads else own
 
     return replace(product, left=renamed(product.left), right=renamed(product.right))
 

@@ -31,6 +31,15 @@ ACTIVATIONS: dict[str, str] = {
 KEPT = {"relu": 1, "tanh": 1, "sigmoid": 1, "quick_gelu": 3}
 """Tensors that an activation keeps, its result included; 2 for all others."""
 
+
+def kept_by(activation: str | None) -> tuple[int, bool]:
+    """Tensors that an activation keeps beside its result, and whether it keeps that."""
+    if activation is None:
+        return 0, False
+    tensors = KEPT.get(activation, 2)
+    return tensors - 1, tensors == 1
+
+
 TITLES = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "relu": "ReLU", "silu": "SiLU", "elu": "ELU"}
 
 

@@ -53,5 +53,8 @@ class LayerScale(Component):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"d_model": axes.d_model, "start": self.start}
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",))
+
     def label(self, axes: Axes) -> Label:
         return Label("layer scale")

@@ -11,8 +11,8 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, Name, Placed, Role, Tensors, place
-from .costs import Kept
-from .feed_forward import ACTIVATIONS, Activation
+from .costs import Kept, Product
+from .feed_forward import ACTIVATIONS, KEPT, Activation
 from .modules import Pool
 from .norms import LayerNorm
 from .options import Positive, PositiveNumber
@@ -123,8 +123,16 @@ class MaskedLm(Component):
             "bias": self.bias,
         }
 
-    def flops(self, axes: Axes) -> Size:
-        return 2 * axes.batch * axes.time * axes.width * (axes.d_model + axes.vocab_size)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        each: Size = 2 * axes.batch * axes.time * axes.width
+        return (
+            Product(each * axes.d_model, ("x",), ("dense.weight",)),
+            Product(each * axes.vocab_size, ("x", "dense", "norm"), ("head.weight",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        mapped = KEPT.get(self.activation, 2) * axes.batch * axes.time * axes.width
+        return Kept(("x",), mapped + self.parts(axes)["norm"].inside())
 
     def label(self, axes: Axes) -> Label:
         sizes = f"{axes.d_model} → {axes.width} → {axes.vocab_size:,}"

@@ -154,8 +154,7 @@ class Mla(Component):
             scores += (axes.batch if masked else 1) * axes.time**2
         latents = axes.kv_rank + (0 if self.q_rank is None else self.q_rank)
         within = heads * (2 * width + 3 * axes.v_head_dim) + rows * latents
-        tables = 2 * axes.time * axes.rope_dim
-        return Kept(("x",), within + scores + tables + self._kept_by_norms(axes))
+        return Kept(("x", "rope"), within + scores + self._kept_by_norms(axes))
 
     def _kept_by_norms(self, axes: Axes) -> int:
         return sum(part.inside() for part in self.parts(axes).values())

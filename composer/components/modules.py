@@ -12,7 +12,7 @@ from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, Mask, Name, OptionError, Role, Tensors
 from .costs import Kept
-from .feed_forward import ACTIVATIONS, TITLES, Activation
+from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Positive
 
 
@@ -66,7 +66,8 @@ class Project(Component):
         return 2 * axes.rows * axes.width * axes.d_model
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        return Kept(("x",))
+        inside, result = kept_by(self.activation)
+        return Kept(("x",), inside * axes.rows * axes.d_model, result=result)
 
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(str(self.activation), self.activation)

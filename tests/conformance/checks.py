@@ -80,7 +80,22 @@ def _tensors(name: str, shape: Any, one: Placed) -> Any:
     return torch.randn(*shape)
 
 
-def run(module: nn.Module, one: Placed, inputs: Mapping[str, Any]) -> Any:
+def tables_of(one: Placed, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stack makes for a component, by the argument that takes it."""
+    made = {}
+    for name, table in one.component.tables(one.axes).items():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            made[name] = module_of(table).to(inputs["x"])(inputs["x"])
+    return made
+
+
+def run(
+    module: nn.Module,
+    one: Placed,
+    inputs: Mapping[str, Any],
+    tables: Mapping[str, Any] | None = None,
+) -> Any:
     """What the torch half makes of `inputs`, its masks and tables made as a stack makes them."""
     arguments: list[Tensor] = []
     for value in inputs.values():
@@ -90,10 +105,7 @@ def run(module: nn.Module, one: Placed, inputs: Mapping[str, Any]) -> Any:
         if mask.over != "padding":
             source = inputs["memory" if mask.over == "memory" else "x"]
             given[name] = attention_mask(source, causal=mask.causal, window=mask.window)
-    for name, table in one.component.tables(one.axes).items():
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            given[name] = module_of(table).to(arguments[0])(arguments[0])
+    given |= tables_of(one, inputs) if tables is None else tables
     return module(*arguments, **given)
 
 
@@ -141,6 +153,7 @@ def check_flops(one: Placed) -> None:
     module = module_of(one).to(device).eval()
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     ports = {port.name for port in one.component.parsed.inputs}
+    tables = {name for name, table in one.component.tables(one.axes).items() if table.tensors}
     for of_inputs, of_parameters in ((True, True), (False, True), (True, False)):
         for parameter in trained:
             parameter.requires_grad_(of_parameters)
@@ -149,7 +162,7 @@ def check_flops(one: Placed) -> None:
         with FlopCounterMode(display=False) as counter, torch.device(device):
             outputs = [out for out in results(run(module, one, inputs)) if out.requires_grad]
         assert counter.get_total_flops() == one.flops()
-        names = set(ports if of_inputs else ()) | set(one.tensors if of_parameters else ())
+        names = tables | set(ports if of_inputs else ()) | set(one.tensors if of_parameters else ())
         declared = flops(one, lambda name, names=names: _within(name, names)).backward
         with FlopCounterMode(display=False) as counter:
             torch.autograd.backward([out.sum() for out in outputs])
@@ -161,8 +174,9 @@ def check_kept(one: Placed) -> None:
     module = module_of(one).train()
     inputs = {name: _leaves(value, True) for name, value in inputs_of(one).items()}
     declared = one.component.kept(one.axes)
-    of_ports = [t for port in declared.ports for t in _several(inputs[port])]
-    saved = saved_storages(module, lambda: run(module, one, inputs))
+    tables = tables_of(one, inputs)
+    of_ports = [t for port in declared.ports for t in _several({**inputs, **tables}[port])]
+    saved = saved_storages(module, lambda: run(module, one, inputs, tables))
     expected = declared.numbers * 4 + declared.others + sum(t.nbytes for t in of_ports)
     expected += saved.results[0].nbytes if declared.result else 0
     if any(t.untyped_storage().data_ptr() in saved.returned for t in of_ports):

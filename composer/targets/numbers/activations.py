@@ -7,6 +7,7 @@ can be, with a mask as numbers for each layer that has one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import prod
 
 from composer.components.component import Placed
@@ -56,7 +57,16 @@ def _bytes(call: Call, graph: Graph, at: Setting) -> int:
     part = graph.parts.get(call.path) if call.operation == "input" else None
     component = getattr(getattr(part, "node", None), "component", None)
     indices = getattr(component, "dtype", "float") == "int64"
+    if call.operation == "table" and call.placed is not None:
+        return sum(_table_bytes(call.placed, at))
     return prod(map(at.number, call.shape)) * (INDEX_BYTES if indices else at.bytes)
+
+
+def _table_bytes(table: Placed, at: Setting) -> Iterator[int]:
+    """Bytes of each result of a table, all of which are handed on."""
+    for name, shape in table.outputs.items():
+        indices = name in table.component.indices
+        yield prod(map(at.number, shape)) * (INDEX_BYTES if indices else at.bytes)
 
 
 def _always_masked(graph: Graph) -> set[str]:

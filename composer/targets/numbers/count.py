@@ -96,6 +96,8 @@ def _by_row(graph: Graph, at: Setting, rows: Mapping[str, str]) -> dict[str, Cos
     known: dict[object, Cost] = {}
     made = trace(graph)
     for path, trained in trained_by_owner(graph).items():
+        if not trained:
+            continue
         row = row_of(path, rows)
         found[row] = found.get(row, Cost()) + Cost(trained)
     training = at.mode == "train"

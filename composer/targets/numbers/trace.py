@@ -35,9 +35,10 @@ class Call:
     """One step of a forward pass.
 
     `path` is its place, such as `decoder.layers.3.attention`, and `holder` the path of the module
-    that it uses, another one where layers are shared. `placed` is its component; without one,
-    `operation` says what it is: `input`, `add`, `scale`, `dropout`, `resample`, `cat` or `table`.
-    `reads` are the values at its ports.
+    that it uses, another one where layers are shared. `placed` is its component: `operation` is
+    `component`, or `table` for what a stack makes once for its layers. Without one, it is `input`,
+    `add`, `scale`, `dropout`, `resample` or `cat`. `reads` are the values at its ports, and its
+    tables by the arguments that take them.
     """
 
     path: str
@@ -80,12 +81,12 @@ class _Tracer:
 
     def call(
         self, path: str, holder: str, reads: Mapping[str, tuple[Value, ...]], node: Node,
-        *, weights: bool = False,
+        *, weights: bool = False, operation: str = "component",
     ) -> Value:  # fmt: skip
         """The value that a component makes."""
         placed = node.placed
         made = Call(
-            path, holder, "component", reads, len(self.calls), placed.shape, placed, weights=weights
+            path, holder, operation, reads, len(self.calls), placed.shape, placed, weights=weights
         )
         self.calls.append(made)
         return made.makes
@@ -112,6 +113,12 @@ class _Tracer:
             )
         elif isinstance(part, Module):
             reads = {p: tuple(self.states[s] for s in found) for p, found in part.reads.items()}
+            first = next(iter(reads.values()))
+            for argument, table in part.tables.items():
+                path = f"{part.name}.{argument}"
+                reads[argument] = (
+                    self.call(path, table.name, {"x": first}, table, operation="table"),
+                )
             made = self.call(part.name, part.name, reads, part.node, weights=part.returns_weights)
             self.states[State(part.name)] = made
             self.states[State(part.name, item="weights")] = made
@@ -152,6 +159,7 @@ class _StackRun:
     tracer: _Tracer
     x: Value = 0
     memories: dict[str, Value] = field(default_factory=dict)
+    tables: dict[str, Value] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         stack, tracer = self.stack, self.tracer
@@ -160,6 +168,11 @@ class _StackRun:
             port = stack.embed.component.parsed.inputs[0].name
             self.x = self.at(stack.embed, {port: (self.x,)})
         tracer.states[State(stack.name, -1)] = self.x
+        for table in stack.tables:
+            path = f"{stack.name}.{table.name}"
+            self.tables[table.name] = tracer.call(
+                path, path, {"x": (self.x,)}, table, operation="table"
+            )
         for memory in stack.memories:
             self.memories[memory.argument] = self.memory(memory)
 
@@ -280,6 +293,9 @@ class _LayerRun:
         reads = {first: (x,)}
         for port, name in zip(others, body.reads, strict=True):
             reads[port] = (self.argument(name),)
+        placed = body.node.placed
+        for argument, table in placed.component.tables(placed.axes).items():
+            reads[argument] = (self.run.tables[self.run.stack.table_name(table)],)
         made = self.at(body.node, reads, weights=body.returns_weights)
         if body.returns_weights:
             stack, number = self.run.stack.name, int(self.path.rpartition(".")[2])
