@@ -202,11 +202,8 @@ class Disentangled(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         """Queries and keys twice, once scaled; the far ones for each example; scores unfused."""
-        inner, rows, steps = (
-            axes.num_heads * axes.head_dim,
-            self._rows(axes),
-            axes.batch * axes.time,
-        )
+        inner, rows = axes.num_heads * axes.head_dim, self._rows(axes)
+        steps = axes.batch * axes.time
         contents = 6 * steps * inner
         distances = 2 * axes.batch * rows * inner + 2 * steps * axes.num_heads * rows
         pairs = steps * axes.num_heads * axes.time * (3 if self.dropout else 1)
@@ -214,7 +211,8 @@ class Disentangled(Component):
         return Kept(("x", "relative"), contents + distances + pairs, hidden)
 
     def _rows(self, axes: Axes) -> int:
-        rows: int = self.tables(axes)["relative"].axes["rows"]
+        rows = self.tables(axes)["relative"].axes["rows"]
+        assert isinstance(rows, int), "the number of buckets is an option"
         return rows
 
     def label(self, axes: Axes) -> Label:

@@ -8,6 +8,7 @@ can be, with a mask as numbers for each layer that has one.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from math import prod
 
 from composer.components.component import Placed
@@ -22,7 +23,18 @@ from .trace import Call, Trace
 INDEX_BYTES = 8
 
 
-def kept_by_call(graph: Graph, made: Trace, at: Setting) -> list[int]:
+@dataclass(frozen=True)
+class KeptBytes:
+    """Bytes kept of a call for the backward pass, and those of results and of their gradients.
+
+    A result of the model that the backward pass needs, too, is counted with the former.
+    """
+
+    activations: int = 0
+    outputs: int = 0
+
+
+def kept_by_call(graph: Graph, made: Trace, at: Setting) -> list[KeptBytes]:
     """Bytes kept of each call: what it keeps within, and its result where anything needs it."""
     masks = _always_masked(graph)
     gradients: set[int] = set()
@@ -36,8 +48,12 @@ def kept_by_call(graph: Graph, made: Trace, at: Setting) -> list[int]:
         values |= {value for port in kept.ports for value in call.reads.get(port, ())}
         values |= {call.makes} if kept.result else set()
         within.append(kept.numbers * at.bytes + kept.others)
-    results = [_bytes(call, graph, at) if call.makes in values else 0 for call in made.calls]
-    return [inner + result for inner, result in zip(within, results, strict=True)]
+    found = []
+    for call, inner in zip(made.calls, within, strict=True):
+        size, kept_result = _bytes(call, graph, at), call.makes in values
+        held = size * (call.makes in made.results) * (2 - kept_result)
+        found.append(KeptBytes(inner + size * kept_result, held))
+    return found
 
 
 def _kept(call: Call, at: Setting, *, masked: bool) -> Kept:

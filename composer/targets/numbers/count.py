@@ -9,7 +9,7 @@ from composer.components.component import Placed
 from composer.graph.graph import Graph
 from composer.targets.summary import Row, Summary, summarize
 
-from .activations import kept_by_call
+from .activations import KeptBytes, kept_by_call
 from .cache import cache_bytes
 from .flops import Flops, flops_of_calls
 from .memory import ParameterBytes, parameter_bytes, trained_by_owner
@@ -21,14 +21,16 @@ from .trace import trace
 class Cost:
     """What a part costs: operations, and bytes beside its parameters.
 
-    `activations` are bytes kept for the backward pass, none for inference. `cache` are bytes held after all steps of the setting, `cache_step` those that each further
-    step adds.
+    `activations` are bytes kept for the backward pass and `outputs` those of what the model returns
+    and of its gradients, none for inference. `cache` are bytes held after all steps of the setting,
+    `cache_step` those that each further step adds.
     """
 
     trained: int = 0
     forward: int = 0
     backward: int = 0
     activations: int = 0
+    outputs: int = 0
     cache: int = 0
     cache_step: int = 0
 
@@ -53,8 +55,9 @@ class Part:
     @property
     def memory(self) -> int:
         """Bytes of parameters with their gradients and state, and of what is held beside them."""
-        held = self.cost.cache if self.at.mode == "inference" else self.cost.activations
-        return self.parameters.total + held
+        if self.at.mode == "inference":
+            return self.parameters.total + self.cost.cache
+        return self.parameters.total + self.cost.activations + self.cost.outputs
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,9 @@ def _by_row(graph: Graph, at: Setting, rows: Mapping[str, str]) -> dict[str, Cos
         row = row_of(path, rows)
         found[row] = found.get(row, Cost()) + Cost(trained)
     training = at.mode == "train"
-    kept = kept_by_call(graph, made, at) if training else [0] * len(made.calls)
+    kept = kept_by_call(graph, made, at) if training else [KeptBytes()] * len(made.calls)
     for call, flops, held in zip(made.calls, flops_of_calls(graph, made), kept, strict=True):
-        cost = Cost(activations=held)
+        cost = Cost(activations=held.activations, outputs=held.outputs)
         if call.placed is not None:
             key = (id(call.placed), id(flops))
             if key not in known:

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from composer.components.component import Placed
 from composer.components.costs import Product
 from composer.graph.graph import Graph
-from composer.shapes import Size
+from composer.shapes import Size, evaluate, lengths_in
 
-from .trace import Call, Trace
+from .trace import Call, Trace, placed_calls, trace
 
 Needs = Callable[[str], bool]
 """Whether something that an operand is made of, a port or a parameter, needs a gradient."""
@@ -31,6 +31,27 @@ class Flops:
 
     def __add__(self, other: Flops) -> Flops:
         return Flops(self.forward + other.forward, self.backward + other.backward)
+
+
+def flops_of_model(graph: Graph) -> Size:
+    """Operations of one forward pass, over the lengths of the inputs.
+
+    A layer that is applied several times counts each time, unlike its parameters.
+    """
+    total: Size = 0
+    known: dict[int, Size] = {}
+    for _, placed in placed_calls(trace(graph)):
+        if id(placed) not in known:
+            known[id(placed)] = placed.flops()
+        total = total + known[id(placed)]
+    return total
+
+
+def flops_per_token(graph: Graph, steps: int) -> float:
+    """Operations of one forward pass over `steps` steps of every input, by the step."""
+    total = flops_of_model(graph)
+    lengths = dict.fromkeys(lengths_in(total), steps) | {"batch": 1}
+    return evaluate(total, lengths) / steps
 
 
 def flops_of_calls(graph: Graph, made: Trace) -> list[Flops]:

@@ -84,6 +84,7 @@ def _costs(part: Part) -> dict[str, int]:
         "gradient_bytes": part.parameters.gradients,
         "optimizer_bytes": part.parameters.optimizer,
         "activation_bytes": cost.activations,
+        "output_bytes": cost.outputs,
         "cache_bytes": cost.cache,
         "cache_bytes_per_step": cost.cache_step,
         "memory_bytes": part.memory,
