@@ -111,6 +111,7 @@ def _totals(numbers: Numbers) -> dict[str, str]:
         found["gradients"] = readable(parameters.gradients)
         found["optimizer"] = readable(parameters.optimizer)
         found["activations"] = readable(cost.activations)
+        found["outputs"] = f"{readable(cost.outputs)} with their gradients"
     elif cost.cache:
         each = f", {readable(cost.cache_step)} a step" if cost.cache_step else ""
         found["cache"] = f"{readable(cost.cache)}{each}"

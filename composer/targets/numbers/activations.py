@@ -39,12 +39,17 @@ def kept_by_call(graph: Graph, made: Trace, at: Setting) -> list[KeptBytes]:
     masks = _always_masked(graph)
     gradients: set[int] = set()
     values: set[int] = set()
+    known: dict[object, Kept] = {}
     within = []
     for call in made.calls:
         needs = trained_of(call, graph) or needing(call, gradients)
         if needs:
             gradients.add(call.makes)
-        kept = _kept(call, at, masked=call.path.partition(".")[0] in masks) if needs else Kept()
+        masked = call.path.partition(".")[0] in masks
+        key = (id(call.placed), call.operation, call.shape, masked, call.weights)
+        if needs and key not in known:
+            known[key] = _kept(call, at, masked=masked)
+        kept = known[key] if needs else Kept()
         values |= {value for port in kept.ports for value in call.reads.get(port, ())}
         values |= {call.makes} if kept.result else set()
         within.append(kept.numbers * at.bytes + kept.others)

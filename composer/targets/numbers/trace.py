@@ -160,6 +160,7 @@ class _StackRun:
     x: Value = 0
     memories: dict[str, Value] = field(default_factory=dict)
     tables: dict[str, Value] = field(default_factory=dict)
+    known: dict[int, dict[str, tuple[Value, ...]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         stack, tracer = self.stack, self.tracer
@@ -191,6 +192,14 @@ class _StackRun:
                 values[index] = self.at(project, {"x": (values[index],)})
         path = f"{self.stack.name}.{memory.argument}"
         return self.tracer.operate("cat", path, values, memory.value.shape)
+
+    def handed(self, node: Node) -> dict[str, tuple[Value, ...]]:
+        """The tables of a component, by the arguments that take them."""
+        if id(node) not in self.known:
+            tables = node.component.tables(node.placed.axes).items()
+            names = {argument: self.stack.table_name(table) for argument, table in tables}
+            self.known[id(node)] = {argument: (self.tables[n],) for argument, n in names.items()}
+        return self.known[id(node)]
 
     def is_ready(self, number: int) -> bool:
         """Whether everything that a layer reads is there."""
@@ -293,9 +302,7 @@ class _LayerRun:
         reads = {first: (x,)}
         for port, name in zip(others, body.reads, strict=True):
             reads[port] = (self.argument(name),)
-        placed = body.node.placed
-        for argument, table in placed.component.tables(placed.axes).items():
-            reads[argument] = (self.run.tables[self.run.stack.table_name(table)],)
+        reads |= self.run.handed(body.node)
         made = self.at(body.node, reads, weights=body.returns_weights)
         if body.returns_weights:
             stack, number = self.run.stack.name, int(self.path.rpartition(".")[2])
