@@ -16,11 +16,12 @@ import composer
 from composer.graph.graph import Graph
 from composer.targets.numbers.count import Part, count
 from composer.targets.numbers.setting import length_names, setting
-from tests.conformance.models import CASES, graph_of, inputs_of, lengths_of
+from tests.conformance.models import CASES, ROOT, graph_of, inputs_of, lengths_of
 from tests.numbers import measured
 from tests.numbers.generated import spec
 from tests.numbers.peak import peak_bytes
 from tests.numbers.saved import saved_bytes
+from tests.parity.test_zoo_decoders import FAMILIES
 
 MOST_OVER = 1.15
 LONGER = 8
@@ -75,6 +76,10 @@ def lines(exactly: int, nearly: int) -> Iterator[Line]:
     """Every line, in order."""
     for case in CASES:
         yield from exact(case.name, graph_of(case))
+    for family in FAMILIES:
+        path = ROOT / f"specs/{family.spec}.yaml"
+        graph = composer.graph(path, size=family.size, overrides=family.overrides())
+        yield from exact(str(family), graph)
     for seed in range(exactly):
         yield from exact(f"generated-{seed}", composer.graph(spec(seed)))
     for seed in range(nearly):

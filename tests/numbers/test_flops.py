@@ -14,7 +14,9 @@ from tests.numbers import measured
 from tests.numbers.generated import spec
 from tests.parity.test_zoo_decoders import FAMILIES
 
-SEEDS = range(12)
+SEEDS = range(4)
+CHOSEN = list({case.path: case for case in reversed(CASES)}.values())
+"""Every spec in its first size; `make numbers` counts the others."""
 
 
 def numbers_of(graph: Graph, **lengths: int) -> Numbers:
@@ -33,13 +35,13 @@ def check(graph: Graph, model: torch.nn.Module, lengths: dict[str, int]) -> None
     assert counted == (whole.cost.forward, whole.cost.backward)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.parametrize("case", CHOSEN, ids=lambda case: case.name)
 def test_a_model_of_the_tests_costs_what_torch_counts(case):
     graph = graph_of(case)
     check(graph, model_of(case).to(measured.device_of(graph)).eval(), lengths_of(graph))
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=str)
+@pytest.mark.parametrize("family", FAMILIES[::6], ids=str)
 def test_a_published_model_made_small_costs_what_torch_counts(family):
     path = ROOT / f"specs/{family.spec}.yaml"
     graph = composer.graph(path, size=family.size, overrides=family.overrides())

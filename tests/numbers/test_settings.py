@@ -122,15 +122,32 @@ def test_the_parts_of_the_memory_add_up(gpt2):
     assert whole.parameters.weights == 2 * parameters
     assert whole.parameters.gradients == 2 * parameters
     assert whole.parameters.optimizer == 12 * parameters
-    assert whole.memory == 16 * parameters + whole.cost.activations
+    assert whole.cost.outputs == 2 * 2 * 1024 * 50257
+    assert whole.memory == 16 * parameters + whole.cost.activations + whole.cost.outputs
+
+
+@pytest.mark.parametrize("name", ["conv_stem", "disentangled", "windows", "masked_lm"])
+def test_budgets_and_closed_forms_know_every_kind(name):
+    case = next(case for case in CASES if case.path.stem == name)
+    graph = graph_of(case)
+    at = setting(graph, {"batch": 8})
+    whole = count(graph, at).whole
+    enough = budget(f"{whole.memory}B")
+    form = formulas(graph)[-1]
+
+    assert enough.of(whole) == whole.memory
+    assert list(fitting(graph, at, budget(f"{whole.memory - 1}B")))
+    assert eval(form.forward, dict(at.lengths)) == whole.cost.forward  # text of our own
+    assert eval(form.backward, dict(at.lengths)) == whole.cost.backward
 
 
 def test_what_no_gradient_trains_has_no_gradient():
-    graph = composer.graph(ROOT / "specs/deepseek_v3.yaml")
+    graph = composer.graph(ROOT / "tests/specs/frozen.yaml")
     whole = count(graph, setting(graph, {})).whole
 
-    assert whole.row.parameters - whole.cost.trained == 58 * 256
+    assert 0 < whole.cost.trained < whole.row.parameters
     assert whole.parameters.gradients == 4 * whole.cost.trained
+    assert whole.parameters.weights == 4 * whole.row.parameters
 
 
 @pytest.mark.parametrize("case", CASES[::4], ids=lambda case: case.name)

@@ -302,7 +302,7 @@ class _LayerRun:
         reads = {first: (x,)}
         for port, name in zip(others, body.reads, strict=True):
             reads[port] = (self.argument(name),)
-        reads |= self.run.handed(body.node)
+        reads = {**reads, **self.run.handed(body.node)}
         made = self.at(body.node, reads, weights=body.returns_weights)
         if body.returns_weights:
             stack, number = self.run.stack.name, int(self.path.rpartition(".")[2])
