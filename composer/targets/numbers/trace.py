@@ -299,10 +299,10 @@ class _LayerRun:
         if body.norm is not None:
             x = self.at(body.norm, {"x": (self.x,)})
         first, *others = (port.name for port in body.node.component.parsed.inputs)
-        reads = {first: (x,)}
+        reads: dict[str, tuple[Value, ...]] = {first: (x,)}
         for port, name in zip(others, body.reads, strict=True):
             reads[port] = (self.argument(name),)
-        reads = {**reads, **self.run.handed(body.node)}
+        reads |= self.run.handed(body.node)
         made = self.at(body.node, reads, weights=body.returns_weights)
         if body.returns_weights:
             stack, number = self.run.stack.name, int(self.path.rpartition(".")[2])
