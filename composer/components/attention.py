@@ -108,12 +108,14 @@ class Attention(MultiHead):
         turned = isinstance(self.position, Rope)
         turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
         mask = self._mask_size(axes, axes.time, masked=masked)
+        biased = self.position is not None and not turned
         numbers = self._kept(
             axes, axes.time, mask=mask, weights=weights,
-            biased=self.position is not None and not turned, copied=turn is not None,
+            biased=biased, copied=turn is not None,
         )  # fmt: skip
         explicit = weights or self.softcap is not None or self.sinks
         hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
+        hidden += mask if biased and not explicit else 0  # what the mask hides of the biases
         position = self.parts(axes).get("position")
         if position is not None:
             hidden += position.component.kept(position.axes).others

@@ -12,7 +12,7 @@ from tests.numbers.generated import spec
 from tests.numbers.saved import saved_bytes
 from tests.parity.test_zoo_decoders import FAMILIES
 
-KINDS = [case for case in CASES if case.path.stem in {"disentangled", "windows", "masked_lm"}]
+KINDS = [case for case in CASES if case.path.stem in {"disentangled", "windows", "tables"}]
 CHOSEN = [*[case for case in CASES if case.path.parent.name == "patterns"][::2], *KINDS]
 SEEDS = (*range(3), 18)
 
