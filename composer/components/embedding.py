@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Placed, Role, Tensors, place
+from .costs import Kept
 from .options import Natural, Positive, PositiveNumber, Probability
 
 
@@ -41,6 +42,12 @@ class _Embedding(Component):
             for name in ("position", "norm")
             if (part := getattr(self, name)) is not None
         }
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        norms = [part.inside() for name, part in self.parts(axes).items() if name == "norm"]
+        dropped = axes.batch * axes.time * axes.d_model if self.dropout else 0
+        tokens = ("tokens",) if self.kind == "token_embedding" else ()
+        return Kept(tokens, sum(norms) + dropped)
 
 
 class TokenEmbedding(_Embedding):
@@ -170,6 +177,9 @@ class Learned(Component):
         rows = axes.max_length + self.offset
         return {"rows": rows, "d_model": axes.d_model, "offset": self.offset}
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
+
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"learned, {axes.max_length} × {axes.d_model}")
 
@@ -205,6 +215,9 @@ class Sinusoidal(Component):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"theta": self.theta, "layout": self.layout}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", "sinusoidal")

@@ -11,7 +11,8 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, Name, Placed, Role, Tensors, place
-from .feed_forward import ACTIVATIONS, Activation
+from .costs import Kept, Product
+from .feed_forward import ACTIVATIONS, KEPT, Activation
 from .modules import Pool
 from .norms import LayerNorm
 from .options import Positive, PositiveNumber
@@ -54,6 +55,10 @@ class Lm(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.vocab_size
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
+        return Kept(("x",), scores)
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.vocab_size:,}".replace(",", " "))
@@ -118,8 +123,16 @@ class MaskedLm(Component):
             "bias": self.bias,
         }
 
-    def flops(self, axes: Axes) -> Size:
-        return 2 * axes.batch * axes.time * axes.width * (axes.d_model + axes.vocab_size)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        each: Size = 2 * axes.batch * axes.time * axes.width
+        return (
+            Product(each * axes.d_model, ("x",), ("dense.weight",)),
+            Product(each * axes.vocab_size, ("x", "dense", "norm"), ("head.weight",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        mapped = KEPT.get(self.activation, 2) * axes.batch * axes.time * axes.width
+        return Kept(("x",), mapped + self.parts(axes)["norm"].inside())
 
     def label(self, axes: Axes) -> Label:
         sizes = f"{axes.d_model} → {axes.width} → {axes.vocab_size:,}"
@@ -157,6 +170,9 @@ class Linear(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",))
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.out_features}")
@@ -204,6 +220,11 @@ class Classification(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.d_model * axes.num_classes
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        pool = Pool(by=self.pool).kept(axes, masked=masked)
+        pooled = axes.batch * axes.d_model if self.pool != "first" else 0
+        return Kept(pool.ports, pool.numbers + pooled, pool.others)
 
     def label(self, axes: Axes) -> Label:
         return Label(

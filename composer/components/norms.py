@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError
 
 from .component import Component, Inputs, Label, Role, Tensors
+from .costs import Kept
 from .options import Number, Positive, PositiveNumber
 
 
@@ -72,6 +73,11 @@ class LayerNorm(_WidthNorm):
             "bias": self.bias or not self.affine,
         }
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        rows = axes.batch * axes.time
+        weight = axes.d_model if self.half == "OffsetLayerNorm" else 0
+        return Kept(("x",), 2 * rows + weight)
+
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
 
@@ -110,6 +116,12 @@ class RmsNorm(_WidthNorm):
         affine = {} if self.affine else {"elementwise_affine": False}
         return {"normalized_shape": axes.d_model, "eps": self.eps, **affine}
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """The scaled states, too, where a weight follows."""
+        rows = axes.batch * axes.time
+        weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
+        return Kept(("x",), rows + (rows * axes.d_model if self.affine else 0) + weight)
+
     def label(self, axes: Axes) -> Label:
         return Label("RMSNorm")
 
@@ -142,6 +154,10 @@ class HeadNorm(Component):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         given = {"num_heads": axes.heads, "head_dim": axes.head_dim, "eps": self.eps}
         return {**given, "center": self.by == "layer"}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        rows = axes.batch * axes.heads * axes.time
+        return Kept(("x",), rows * (axes.head_dim + (2 if self.by == "layer" else 1)))
 
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm" if self.by == "layer" else "RMSNorm", "a weight a head")
