@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import Self
 
-from composer.shapes import Axes, Shape, ShapeError
+from composer.shapes import Axes, Shape, ShapeError, Size
 
 from .component import Component, Inputs, Label, Role, Tensors
 from .costs import Kept
@@ -27,7 +27,10 @@ class _WidthNorm(Component):
         shape: Shape = inputs["x"]  # type: ignore[assignment]  # one port
         if len(shape) < 2 or not isinstance(shape[-1], int):  # noqa: PLR2004 - batch and width
             raise ShapeError("x", "a known width after other axes", shape)
-        return self, Axes({"d_model": shape[-1]}), {"": shape}
+        rows: Size = 1
+        for size in shape[:-1]:
+            rows = rows * size
+        return self, Axes({"d_model": shape[-1], "rows": rows}), {"": shape}
 
 
 class LayerNorm(_WidthNorm):
@@ -74,9 +77,8 @@ class LayerNorm(_WidthNorm):
         }
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        rows = axes.batch * axes.time
         weight = axes.d_model if self.half == "OffsetLayerNorm" else 0
-        return Kept(("x",), 2 * rows + weight)
+        return Kept(("x",), 2 * axes.rows + weight)
 
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
@@ -118,9 +120,9 @@ class RmsNorm(_WidthNorm):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         """The scaled states, too, where a weight follows."""
-        rows = axes.batch * axes.time
+        scaled = axes.rows * axes.d_model if self.affine else 0
         weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
-        return Kept(("x",), rows + (rows * axes.d_model if self.affine else 0) + weight)
+        return Kept(("x",), axes.rows + scaled + weight)
 
     def label(self, axes: Axes) -> Label:
         return Label("RMSNorm")
