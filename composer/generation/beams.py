@@ -114,8 +114,7 @@ def _improvable(scores: Tensor, finished: _Finished, beams: Beams, made: int, mo
     """Whether the best unfinished continuation may still beat the worst finished one: (batch, 1)."""
     hopeful = beams.early_stopping == "never" and beams.length_penalty > 0
     best = scores[:, :1] / (most if hopeful else made) ** beams.length_penalty
-    worst: Tensor = finished.scores.min(dim=1, keepdim=True).values
-    return best > worst
+    return torch.gt(best, finished.scores.amin(dim=1, keepdim=True))
 
 
 def _rows(tokens: Tensor, order: Tensor) -> Tensor:

@@ -66,7 +66,7 @@ class Cache:
         before = self.held(name)
         joined = new if before is None else torch.cat([before, new], dim=dim)
         kept = min(window - 1, joined.shape[dim])
-        self.keep(name, joined.narrow(dim, joined.shape[dim] - kept, kept))
+        self.keep(name, joined.narrow(dim, joined.shape[dim] - kept, kept).clone())
         return joined
 
     def whole(self, x: Tensor) -> Tensor:

@@ -45,6 +45,6 @@ class CachedConvolutionModule(ConvolutionModule):
             x = x.masked_fill(~mask[:, -x.shape[1] :, None], 0.0)
         x, before = x.transpose(1, 2), cache.held("inputs")
         x = F.pad(x, (self.before, 0)) if before is None else torch.cat([before, x], dim=-1)
-        cache.keep("inputs", x[..., x.shape[-1] - self.before :])
+        cache.keep("inputs", x[..., x.shape[-1] - self.before :].clone())
         x = self.depthwise(x).transpose(1, 2)
         return self.contract(F.silu(self.norm(x)))

@@ -73,12 +73,12 @@ class CachedMamba(Mamba):
             x = F.pad(x, (self.kernel_size - 1, 0))
         else:
             x = torch.cat([before, x], dim=-1)
-        cache.keep("inputs", x[..., x.shape[-1] - self.kernel_size + 1 :])
+        cache.keep("inputs", x[..., x.shape[-1] - self.kernel_size + 1 :].clone())
         x = F.silu(self.conv(x)).transpose(1, 2)
         dt, into, out = self.x_proj(x).split(self.sizes, dim=-1)
         dt = F.softplus(self.dt_proj(dt))
         states = selective_states(x, dt, -self.A_log.exp(), into, cache.held("state"))
-        cache.keep("state", states[:, -1])
+        cache.keep("state", states[:, -1].clone())  # not a view of all of them
         y = (states * out[:, :, None]).sum(dim=-1) + self.D * x
         return self.out_proj(y * F.silu(gate))
 
