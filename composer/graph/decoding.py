@@ -147,8 +147,9 @@ def _obstacles(made: Decoding) -> Iterator[str]:
     graph = made.graph
     grown = graph.parts[made.tokens]
     assert isinstance(grown, Input)
-    for name in made.steps:
-        part = graph.parts[name]
+    for name, part in graph.parts.items():
+        if name not in made.steps:
+            continue
         if part.value.shape[1:2] != grown.value.shape[1:2]:
             yield f"'{name}' has other steps than '{made.tokens}'"
         if isinstance(part, Stack):
