@@ -20,6 +20,7 @@ from .coordinates import coordinates
 from .describe import describe
 from .diff import diff
 from .draw import draw
+from .generating import generate
 from .importing import import_config
 from .kinds import kinds
 from .reading import Color, exit_code
@@ -39,7 +40,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    coordinates,
+    coordinates, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

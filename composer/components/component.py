@@ -96,7 +96,8 @@ class Component(BaseModel):
 
     A subclass declares `kind`, its options as fields, a `signature` over named axes, and what is
     true of it: tensors, cost, label. Its torch half is the class `module` in `composer.nn`, or in
-    the same file for a component of one's own.
+    the same file for a component of one's own. What needs earlier steps may have a second class for
+    decoding, `cached`, called after the first: its `forward` takes a `cache` beside.
     """
 
     model_config = ConfigDict(
@@ -112,6 +113,7 @@ class Component(BaseModel):
     optional: ClassVar[tuple[str, ...]] = ()
     many: ClassVar[bool] = False
     module: ClassVar[str] = ""
+    cached: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False

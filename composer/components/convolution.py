@@ -25,6 +25,7 @@ class Conv(Component):
     role: ClassVar[Role] = "convolution"
     slots: ClassVar[tuple[str, ...]] = ("layer", "module")
     module: ClassVar[str] = "ConvolutionModule"
+    cached: ClassVar[str] = "CachedConvolutionModule"
     mixes_time: ClassVar[bool] = True
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"kernel_size": 3},

@@ -54,6 +54,7 @@ class TokenEmbedding(_Embedding):
     """One learned vector a token, with positions, norm and dropout as asked."""
 
     kind: Literal["token_embedding"] = "token_embedding"
+    cached: ClassVar[str] = "CachedTokenEmbedding"
     signature: ClassVar[str] = "tokens[batch time] -> [batch time d_model]"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"vocab_size": 50, "d_model": 16},
@@ -110,6 +111,7 @@ class SequenceEmbedding(_Embedding):
     """Positions, norm and dropout for a sequence that is vectors already."""
 
     kind: Literal["sequence_embedding"] = "sequence_embedding"
+    cached: ClassVar[str] = "CachedSequenceEmbedding"
     signature: ClassVar[str] = "x[batch time d_model] -> [batch time d_model]"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"position": {"kind": "sinusoidal"}},

@@ -21,6 +21,7 @@ class Mamba(Component):
     kind: Literal["mamba"] = "mamba"
     role: ClassVar[Role] = "attention"
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
+    cached: ClassVar[str] = "CachedMamba"
     mixes_time: ClassVar[bool] = True
     causal: ClassVar[bool] = True
     scales: ClassVar[Mapping[str, Scale]] = {"d_inner": "inner", "dt_rank": "inner"}

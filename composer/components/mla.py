@@ -28,6 +28,7 @@ class Mla(Component):
     role: ClassVar[Role] = "attention"
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
     module: ClassVar[str] = "LatentAttention"
+    cached: ClassVar[str] = "CachedLatentAttention"
     mixes_time: ClassVar[bool] = True
     scales: ClassVar[Mapping[str, Scale]] = {"q_rank": "inner", "kv_rank": "inner"}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (

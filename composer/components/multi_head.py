@@ -24,6 +24,7 @@ class MultiHead(Component):
 
     role: ClassVar[Role] = "attention"
     module: ClassVar[str] = "Attention"
+    cached: ClassVar[str] = "CachedAttention"
     optional: ClassVar[tuple[str, ...]] = ("weights",)
 
     num_heads: Positive = Field(description="Number of query heads.")
