@@ -36,6 +36,7 @@ from .schema_slots import (
     ref,
     required,
 )
+from .train import TrainFields
 
 _BRANCHES = ("attention", "cross_attention", "feed_forward")
 
@@ -90,6 +91,7 @@ def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
         "connections": {"type": ["array", "null"], "items": _connection(slots)},
         "outputs": _named(_fields(OutputFields, slots, partial=partial)),
         "initialization": slots.component("initialization", partial=partial),
+        "train": _fields(TrainFields, slots, partial=True),
         "sizes": {"type": "object", "additionalProperties": ref("size")},
     }
     texts = properties(ModelFields)
