@@ -13,6 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from composer.compiler import Source
 from composer.compiler import graph as graph_of
+from composer.components.component import Placed
+from composer.components.embedding import Learned
 from composer.graph.graph import Graph, Input
 from composer.language.spec import ModelSpec
 from composer.language.train import TrainFields
@@ -249,12 +251,19 @@ def _length(graph: Graph, wired: Wiring, wanted: int) -> int:
     """
     fixed = [length for one in wired.inputs if isinstance(length := one.value.shape[1], int)]
     length = min([wanted, *fixed])
-    ends = [getattr(node.component, "max_length", None) for _, node in graph.nodes()]
-    most = min((end for end in ends if isinstance(end, int)), default=length)
+    most = min((end for _, node in graph.nodes() for end in _ends(node.placed)), default=length)
     if most < length:
         why = f"examples have up to {length} tokens, but positions end at {most}"
         raise training_error("T502", why, f"--set train.length={most}")
     return length
+
+
+def _ends(placed: Placed) -> Iterator[int]:
+    """Where the positions within a component end."""
+    if isinstance(placed.component, Learned) and placed.component.max_length is not None:
+        yield placed.component.max_length
+    for part in placed.parts.values():
+        yield from _ends(part)
 
 
 def _digest(examples: Sequence[Example]) -> str:

@@ -24,6 +24,7 @@ from .checkpoint import locked, newest, sweep
 from .data import Data
 from .errors import training_error
 from .logs import Log, Row, Silent, Watch, plot, read_log
+from .randomness import seeded
 from .run import Run
 
 CHECKPOINTS = "checkpoints"
@@ -50,7 +51,7 @@ def train(
 
     `model` is what `composer.build` makes of `spec`; `settings` are those of its `train` section
     unless others are given. An `exact` run goes on only where everything is as it was; a `loose`
-    one says what is not. torch's own random state is left as it was.
+    one says what is not. Random states of the process are left as they were.
 
     >>> data = read_data("spec.yaml", "text.txt")  # doctest: +SKIP
     >>> train(composer.build("spec.yaml"), "spec.yaml", data, out="runs/first")  # doctest: +SKIP
@@ -62,7 +63,7 @@ def train(
     chosen = settings or getattr(made, "train", None) or TrainFields()
     folder, watching = Path(out), watch or Silent()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with locked(folder), torch.random.fork_rng([place] if place.type == "cuda" else []):
+    with locked(folder), seeded(chosen.seed, place):
         run = Run(model, graph, data, chosen, place)
         saved = _resume(run, folder / CHECKPOINTS, resume, watching)
         with Log(folder, run.step, tensorboard=tensorboard) as log:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Starts all generators from a seed, and sets them back to what they were at the end."""
+    tensors, numbers = random_tensors(device), random_numbers()
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - the global one
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        restore_random(tensors, numbers, device)
 
 
 def random_tensors(device: torch.device) -> dict[str, Tensor]:

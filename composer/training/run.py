@@ -45,7 +45,6 @@ class Run:
         self.step = self.batches = 0
         self.sums = _Sums(device)
         self.stream: Iterator[Batch] = training_batches(data, settings, 0)
-        torch.manual_seed(settings.seed)
 
     def update(self) -> Tensor:
         """Makes one update; gives the norm of its gradients before they were cut."""
