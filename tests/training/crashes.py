@@ -21,6 +21,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,9 +60,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         same, landed = campaign(Path(folder), chosen.runs, chosen.seed, chosen.without)
     kills = sum(landed.values())
-    print(f"{same} of {chosen.runs} runs are bit-identical after {kills} kills, which landed")
+    print(f"{same} of {chosen.runs} runs are bit-identical after {kills} kills, which landed")  # noqa: T201 - the report
     for place, count in landed.most_common():
-        print(f"  {count:>4}  {place}")
+        print(f"  {count:>4}  {place}")  # noqa: T201
     good = same * 10 <= chosen.runs if chosen.without else same == chosen.runs
     return 0 if good else 1
 
@@ -165,9 +166,7 @@ def attempt(work: Callable[[], None], aimed: int | None = None, after: float | N
                 kill_at(aimed)
             work()
             status = 0
-        except BaseException:
-            import traceback
-
+        except Exception:  # noqa: BLE001 - shown, and then the status says it
             traceback.print_exc()
         finally:
             os._exit(status)

@@ -214,8 +214,11 @@ def test_a_renamed_checkpoint_is_refused(tmp_path):
 
 
 def test_two_runs_cannot_write_to_one_folder(tmp_path):
-    with checkpoint.locked(tmp_path):
-        with pytest.raises(TrainingError, match="another run"), checkpoint.locked(tmp_path):
-            pass
+    with (
+        checkpoint.locked(tmp_path),
+        pytest.raises(TrainingError, match="another run"),
+        checkpoint.locked(tmp_path),
+    ):
+        pass
     with checkpoint.locked(tmp_path):
         pass
