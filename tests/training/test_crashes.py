@@ -19,7 +19,7 @@ def crashes():
     return crashes
 
 
-@pytest.mark.parametrize("without", [None, "random", "cursor", "optimizer", "schedule", "sums"])
+@pytest.mark.parametrize("without", [None, "random", "cursor", "optimizer"])
 def test_only_a_run_that_restores_everything_ends_as_if_never_killed(crashes, without, tmp_path):
     runs = 2 if without is None else 1
     same, landed = crashes.campaign(tmp_path, runs, seed=1, without=without, timed=0)
