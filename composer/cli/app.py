@@ -26,6 +26,7 @@ from .kinds import kinds
 from .reading import Color, exit_code
 from .scale import scale
 from .texts import emit, expand, schema
+from .train import train
 from .watch import watch
 from .weights import convert, export_weights
 
@@ -40,7 +41,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    coordinates, generate,
+    coordinates, train, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

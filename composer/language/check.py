@@ -29,6 +29,7 @@ from .spec import (
     Written,
 )
 from .stacks import stack_in
+from .train import train_in
 from .validate import describe, validate
 from .weights import weights_in
 
@@ -78,6 +79,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         _check_start(initialization, problems)
     weights = weights_in(tree, problems)
     freeze = freeze_in(tree, problems)
+    train = train_in(tree, dims, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -99,6 +101,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         weights=weights,
         freeze=freeze,
         parametrization=None if parametrized is None else _with_base(tree, *parametrized),
+        train=train,
     )
 
 

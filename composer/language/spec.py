@@ -11,6 +11,7 @@ from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
 from .freeze import FreezeSpec
+from .train import TrainFields
 from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
@@ -200,6 +201,7 @@ class ModelSpec:
     weights: Mapping[str, WeightMap] = field(default_factory=dict)
     freeze: FreezeSpec | None = None
     parametrization: ParametrizationSpec | None = None
+    train: TrainFields | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""
