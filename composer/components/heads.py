@@ -29,12 +29,17 @@ class Lm(Component):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"vocab_size": 50},
         {"vocab_size": 50, "bias": True, "scale": 0.5, "softcap": 30},
+        {"vocab_size": 50, "bias": "fixed"},
     )
 
     vocab_size: Positive | None = Field(
         default=None, description="Number of tokens. Default: that of the decoder's input."
     )
-    bias: bool = Field(default=False, description="Whether a learned offset is added.")
+    bias: bool | Literal["fixed"] = Field(
+        default=False,
+        description="Whether a learned offset is added; `fixed` for one that comes with weights "
+        "and is not trained, as in BART.",
+    )
     scale: PositiveNumber = Field(default=1.0, description="Factor of the scores.")
     softcap: PositiveNumber | None = Field(
         default=None, description="Scores are bent to stay within this (tanh), as in Gemma 2."
@@ -42,13 +47,17 @@ class Lm(Component):
 
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"head.weight": (axes.vocab_size, axes.d_model)}
-        return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias else tensors
+        return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias is True else tensors
+
+    def buffers(self, axes: Axes) -> Tensors:
+        return {"bias": (axes.vocab_size,)} if self.bias == "fixed" else {}
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {
             "d_model": axes.d_model,
             "vocab_size": axes.vocab_size,
-            "bias": self.bias,
+            "bias": self.bias is True,
+            "fixed_bias": self.bias == "fixed",
             "scale": self.scale,
             "softcap": self.softcap,
         }
