@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test scaling lint format docs bench parity widths golden clean
+.PHONY: help demo test scaling crashes lint format docs bench parity numbers widths golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ test: $(READY) ## run all tests
 
 scaling: $(READY) ## build every model that the tests of scaling find
 	$(BIN)/python -m pytest -n 2 --all-sizes tests/scaling
+
+crashes: $(READY) ## kill training runs hundreds of times; each must end as if it never was
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.training.crashes $(ARGS)
 
 lint: $(READY) ## check format, style, types and the direction of imports
 	$(BIN)/ruff format --check
@@ -49,6 +52,9 @@ bench: $(READY) ## measure speed and memory
 
 parity: $(READY) ## compare every family with transformers and write the table of the docs
 	$(BIN)/python -m tests.parity.table docs/reference/parity.md
+
+numbers: $(READY) ## compare costs with what torch counts and keeps, and print the table
+	$(BIN)/python -m tests.numbers.table
 
 widths: $(READY) ## the best learning rate by width, with and without mup
 	@$(PIP) install -e ".[plot,digits]" -c constraints.txt

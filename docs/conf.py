@@ -12,6 +12,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
 import gallery  # noqa: E402 - beside this file
+import numbers_table  # noqa: E402
 import reference  # noqa: E402
 
 project = "composer"
@@ -37,6 +38,7 @@ def make_pages(app: Sphinx) -> None:
     """Writes what the pages include into docs/_generated."""
     del app
     reference.write(HERE / "_generated")
+    numbers_table.write(HERE.parent / "specs", HERE / "_generated")
     gallery.write(HERE.parent / "specs", HERE / "_generated")
 
 

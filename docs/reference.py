@@ -18,6 +18,7 @@ from pydantic import BaseModel
 from composer.components import KINDS, SLOTS, Component, kinds_for
 from composer.language import fields
 from composer.language.load import Fault
+from composer.language.train import TrainFields
 
 Schema = Mapping[str, Any]
 
@@ -33,6 +34,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("shared", fields.WithinFields, "Within a stack; between several places, a list of paths."),
     ("skip", fields.SkipFields, "An earlier state that reaches a later layer."),
     ("parallel", fields.ParallelFields, "Stacks side by side."),
+    ("train", TrainFields, "How `composer train` trains; all of it has defaults."),
 )
 
 CODES = {
@@ -70,6 +72,11 @@ CODES = {
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "D302": "The page cannot be served: what `composer watch` needs is not installed.",
+    "T501": "Data that cannot be read, or hold nothing to learn.",
+    "T502": "A model, a tokenizer or data that do not fit each other.",
+    "T503": "A run that cannot go on from a checkpoint.",
+    "T504": "A checkpoint that cannot be written.",
+    "T505": "A loss that is no number any more.",
     "W400": "No layout of a map of weights fits.",
     "W401": "A tensor of the source that nothing is made of.",
     "W402": "A tensor of the model that is made of nothing.",

@@ -509,6 +509,42 @@ def test_describe_as_json_and_csv(run):
     assert len(lines.splitlines()) == 1 + len(json.loads(text)["parts"])
 
 
+def test_describe_says_what_a_model_costs(run):
+    _, text, _ = run("describe", TINY, "--batch", "2", "--set-length", "tokens=64")
+    _, held, _ = run("describe", TINY, "--mode", "inference", "--dtype", "bf16")
+    _, forms, _ = run("describe", TINY, "--formula")
+
+    assert "batch 2, tokens 64, fp32" in text
+    assert "FLOPs" in text
+    assert "most memory" in text
+    assert "a step" in held
+    assert "batch*tokens" in forms
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "why"),
+    [
+        (["--budget", "1kB"], 1, "more than 1 kB"),
+        (["--budget", "5"], 2, "a budget needs a unit"),
+        (["--set-length", "token=5"], 2, "did you mean 'tokens'?"),
+        (["--set-length", "tokens"], 2, "wants NAME=STEPS"),
+        (["--set-length", "batch=2", "--batch", "2"], 2, "batch is given twice"),
+    ],
+)
+def test_describe_refuses_what_cannot_be(run, options, code, why):
+    status, out, err = run("describe", TINY, *options)
+
+    assert (status, out) == (code, "")
+    assert why in err
+
+
+def test_describe_within_a_budget_is_described(run):
+    status, out, _ = run("describe", TINY, "--budget", "1TB")
+
+    assert status == 0
+    assert "parameters" in out
+
+
 @pytest.mark.parametrize("width", [80, 120])
 def test_tables_fit_the_terminal(run, monkeypatch, width):
     monkeypatch.setenv("COLUMNS", str(width))

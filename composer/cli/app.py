@@ -20,11 +20,13 @@ from .coordinates import coordinates
 from .describe import describe
 from .diff import diff
 from .draw import draw
+from .generating import generate
 from .importing import import_config
 from .kinds import kinds
 from .reading import Color, exit_code
 from .scale import scale
 from .texts import emit, expand, schema
+from .train import train
 from .watch import watch
 from .weights import convert, export_weights, merge
 
@@ -39,7 +41,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, coordinates,
+    merge, coordinates, train, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

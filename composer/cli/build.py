@@ -12,10 +12,11 @@ import typer
 from composer.graph.graph import Graph
 from composer.language.spec import ModelSpec
 
-from .describe import readable, summary_table
+from .describe import summary_table
 from .draw import MISSING_TOOL
 from .output import NATURAL, columns, failure, product, rendered, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+from .units import readable
 from .weight_places import WeightPlaces, audited, places, whole
 from .weights import bytes_of, writer
 

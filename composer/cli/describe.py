@@ -1,14 +1,17 @@
-"""`composer describe`: the parts of a model, their shapes and their parameters."""
+"""`composer describe`: the parts of a model, their shapes and parameters, and what they cost."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .output import columns, message, product, show
+from .numbers import costs_by_part, formulas_in_words, in_words, lengths_given, over_budget
+from .output import UsageError, columns, failure, message, product, show
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+from .units import readable
 from .weight_places import WeightPlaces, audited, places
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from composer.targets.summary import Row, Summary
 
 _WIDE = 110  # columns from which each part's own description is shown too
+_WIDER = 160  # columns from which each part's costs are shown too
 
 
 class Format(str, Enum):
@@ -27,52 +31,113 @@ class Format(str, Enum):
     csv = "csv"
 
 
+class Number(str, Enum):
+    """Formats of numbers."""
+
+    fp32 = "fp32"
+    bf16 = "bf16"
+
+
+class Mode(str, Enum):
+    """What is done with the model."""
+
+    train = "train"
+    inference = "inference"
+
+
 def describe(
     spec: Spec,
     form: Annotated[Format, typer.Option("--format", help="How it is written.")] = Format.table,
+    batch: Annotated[
+        int | None, typer.Option("--batch", min=1, help="Examples at once. Default: 1.")
+    ] = None,
+    set_length: Annotated[
+        list[str] | None,
+        typer.Option("--set-length", metavar="NAME=STEPS", help="A length: source=512."),
+    ] = None,
+    dtype: Annotated[Number, typer.Option(help="The format of weights and states.")] = Number.fp32,
+    mode: Annotated[Mode, typer.Option(help="What is done with the model.")] = Mode.train,
+    most: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="SIZE", help="Refuse a model above 24GB, 1e15 FLOPs, ..."),
+    ] = None,
+    formula: Annotated[
+        bool, typer.Option("--formula", help="Show closed forms in the batch and the lengths.")
+    ] = False,
     size: Size = None,
     overrides: Overrides = None,
     weights: WeightPlaces = None,
     plugins: Plugins = None,
     _color: Color = None,
 ) -> None:
-    """Show the parts of a model, their shapes and their parameters.
+    """Show the parts of a model, their shapes, their parameters, and what they cost.
 
     With weights also what they fill, what starts anew and what is frozen; no tensor is read.
     """
-    from composer.targets import summary
+    from composer.targets.numbers import report
+    from composer.targets.numbers.budget import budget
+    from composer.targets.numbers.count import count
+    from composer.targets.numbers.formula import formulas
+    from composer.targets.numbers.setting import SettingError, setting
 
     checked, graph = read(spec, size, overrides, plugins)
     filled = audited(checked, graph, places(weights)) if weights else ""
-    made = summary.summarize(graph)
-    if form is Format.table:
-        show(summary_table(made, columns()))
-    else:
-        product(summary.to_json(made) if form is Format.json else summary.to_csv(made))
-    if filled and form is Format.table:
+    try:
+        at = setting(graph, lengths_given(batch, set_length or ()), dtype.value, mode.value)
+        limit = None if most is None else budget(most)
+    except SettingError as error:
+        raise UsageError(str(error)) from None
+    made = count(graph, at)
+    if limit is not None and limit.of(made.whole) > limit.most:
+        failure(over_budget(graph, made, limit))
+        raise typer.Exit(1)
+    if formula:
+        found = formulas(graph)
+        table = form is Format.table
+        product(
+            formulas_in_words(found)
+            if table
+            else report.formulas(found, "json" if form is Format.json else "csv")
+        )
+        return
+    if form is not Format.table:
+        product(report.to_json(made) if form is Format.json else report.to_csv(made))
+        if filled:
+            message(filled)
+        return
+    width = columns()
+    more = costs_by_part(made) if width >= _WIDER else {}
+    show(summary_table(made.summary, width, more))
+    product("\n" + in_words(made))
+    if filled:
         product(f"\n{filled}\n")
-    elif filled:
-        message(filled)
 
 
-def summary_table(summary: Summary, width: int) -> RenderableType:
-    """The summary as a table of rich, and below it the totals."""
+def summary_table(
+    summary: Summary, width: int, more: Mapping[str, Mapping[str, str]] | None = None
+) -> RenderableType:
+    """The summary as a table of rich, and below it the totals.
+
+    `more` are further columns: what they are called, and their text for each part's path.
+    """
     from rich import box
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
 
-    wide = width >= _WIDE
+    wide, more = width >= _WIDE, more or {}
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("part", no_wrap=True)
     table.add_column("kind")
     table.add_column("output", style="cyan")
-    table.add_column("parameters", justify="right", no_wrap=True)
+    for title in ("parameters", *more):
+        table.add_column(title, justify="right", no_wrap=True)
     if wide:
         table.add_column("what it is", style="dim")
     above: object = None
     for row in summary.rows:
         cells = [_name(row), _kind(row), "" if row.output == above else _shape(row), _count(row)]
+        cells += [texts[row.path] for texts in more.values()]
         cells += [row.label if row.kind != "layer" else ""] if wide else []
         table.add_row(*map(Text, cells), style="bold" if row.depth == 0 else "")
         above = row.output
@@ -92,16 +157,6 @@ def totals(summary: Summary) -> str:
     if not summary.frozen:
         return total
     return f"{total}\n{summary.parameters - summary.frozen:,} trainable, {summary.frozen:,} frozen"
-
-
-def readable(count: int) -> str:
-    """Bytes in the largest unit that leaves a number of at least one: `252.3 MB`."""
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:  # noqa: PLR2004 - units are a thousand apart
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
 def _name(row: Row) -> str:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
-from composer.graph.graph import Graph
-
-from .describe import readable
 from .output import UsageError, failure, message, product
 from .reading import Color, Overrides, Plugins, Size, Spec, read
+from .units import readable
 
 if TYPE_CHECKING:
     from composer.graph.graph import Graph

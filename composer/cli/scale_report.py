@@ -17,8 +17,8 @@ def report(
     plan: Plan, graph: Graph, found: Candidate, member: Member, asked: Asked, law: Law | None
 ) -> None:
     """Says what the size is, and how far rounding has moved it."""
-    from composer.graph.flops import flops_per_token
     from composer.scaling.amounts import amount, short
+    from composer.targets.numbers.flops import flops_per_token
 
     by = found.factors
     lines = [f"{found.parameters:,} parameters, {member.layers} layers of width {member.width}"]

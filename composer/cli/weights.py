@@ -14,9 +14,9 @@ from composer.graph.build import build_graph
 from composer.graph.graph import Graph
 from composer.language.spec import ModelSpec
 
-from .describe import readable
 from .output import message
 from .reading import Color, Overrides, Plugins, Size, read
+from .units import readable
 
 if TYPE_CHECKING:
     from torch import Tensor

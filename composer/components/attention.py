@@ -3,184 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isqrt
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 from typing_extensions import Self
 
-from composer.shapes import Axes, Size
+from composer.shapes import Axes
 
-from .component import (
-    Component,
-    Label,
-    LinearMap,
-    Mask,
-    OptionError,
-    Placed,
-    Role,
-    Tensors,
-    place,
-)
-from .norms import HeadNorm
-from .options import Positive, PositiveNumber, Probability
+from .component import Component, Label, LinearMap, Mask, OptionError, Placed, Tensors, place
+from .costs import Cache, Kept, Product
+from .multi_head import MultiHead
+from .options import Positive
 from .rope import Rope
 
-Projection = Literal["q", "k", "v", "o"]
 
-
-class _Heads(Component):
-    """What self- and cross-attention share: heads, their widths, and the four projections."""
-
-    role: ClassVar[Role] = "attention"
-    module: ClassVar[str] = "Attention"
-    optional: ClassVar[tuple[str, ...]] = ("weights",)
-
-    num_heads: Positive = Field(description="Number of query heads.")
-    num_kv_heads: Positive | None = Field(
-        default=None,
-        description="Key and value heads; fewer than num_heads is grouped-query attention, "
-        "1 is multi-query. Default: num_heads.",
-    )
-    head_dim: Positive | None = Field(
-        default=None, description="Width of a head. Default: d_model / num_heads."
-    )
-    bias: bool | list[Projection] = Field(
-        default=True,
-        description="Whether the four projections have a bias, or which of q, k, v and o have one.",
-    )
-    dropout: Probability = Field(default=0.0, description="Dropout on the attention weights.")
-    qk_scale: PositiveNumber | None = Field(
-        default=None, description="Factor of the scores. Default: head_dim^-0.5."
-    )
-    qk_norm: Component | None = Field(
-        default=None,
-        description="A norm on queries and keys (Dehghani et al., 2023); true is an RMS norm.",
-        json_schema_extra={"slot": "qk_norm", "default": "rmsnorm"},
-    )
-    qk_norm_over: Literal["head", "full"] = Field(
-        default="head", description="Whether each head is normed by itself, or all of them as one."
-    )
-    clip_qkv: PositiveNumber | None = Field(
-        default=None, description="Queries, keys and values are clipped to within this, as in MPT."
-    )
-    softcap: PositiveNumber | None = Field(
-        default=None, description="Scores are bent to stay within this (tanh), as in Gemma 2."
-    )
-    sinks: bool = Field(
-        default=False,
-        description="A learned score a head that takes part in the softmax and is then dropped, "
-        "as in gpt-oss (Xiao et al., 2023, arXiv:2309.17453).",
-    )
-
-    def complete(self, place: Mapping[str, Any]) -> Self:
-        made = super().complete(place)
-        heads, groups = made.num_heads, made.num_kv_heads or made.num_heads
-        if heads % groups:
-            raise OptionError(
-                "num_kv_heads",
-                f"num_heads {heads} is not a multiple of num_kv_heads {groups}",
-                _nearest_divisor("num_kv_heads", groups, heads),
-            )
-        if made.qk_norm_over == "full" and (
-            made.qk_norm is None or isinstance(made.qk_norm, HeadNorm)
-        ):
-            raise OptionError(
-                "qk_norm_over",
-                "a norm over all heads needs a qk_norm of one width",
-                "qk_norm: rmsnorm",
-            )
-        width = place["d_model"]
-        if made.head_dim is None and isinstance(width, int):
-            if width % heads:
-                raise OptionError(
-                    "num_heads",
-                    f"d_model {width} is not a multiple of num_heads {heads}",
-                    _nearest_divisor("num_heads", heads, width) + ", or give head_dim",
-                )
-            made = made.model_copy(update={"head_dim": width // heads})
-        return made.model_copy(update={"num_kv_heads": groups})
-
-    def _projections(self, axes: Axes, memory_width: int) -> Tensors:
-        inner, groups = axes.num_heads * axes.head_dim, axes.num_kv_heads * axes.head_dim
-        shapes = {
-            "q": (inner, axes.d_model),
-            "k": (groups, memory_width),
-            "v": (groups, memory_width),
-            "o": (axes.d_model, inner),
-        }
-        tensors: Tensors = {}
-        for name, shape in shapes.items():
-            tensors[f"{name}.weight"] = shape
-            if self._biased(name):
-                tensors[f"{name}.bias"] = shape[:1]
-        # A module's own parameters come before those of the modules in it.
-        return {"sinks": (axes.num_heads,), **tensors} if self.sinks else tensors
-
-    def _maps(self, axes: Axes, source: Size) -> dict[str, LinearMap]:
-        """The four projections; keys and values are of `source` vectors."""
-        rows, read = axes.batch * axes.time, axes.batch * source
-        return {
-            "q": LinearMap("q", rows),
-            "k": LinearMap("k", read),
-            "v": LinearMap("v", read),
-            "o": LinearMap("o", rows),
-        }
-
-    def _biased(self, projection: str) -> bool:
-        return self.bias if isinstance(self.bias, bool) else projection in self.bias
-
-    def _bias_arguments(self) -> dict[str, bool]:
-        """`bias` as most projections have it, and the projections that differ."""
-        each = {name: self._biased(name) for name in ("q", "k", "v", "o")}
-        usual = sum(each.values()) >= 2  # noqa: PLR2004 - half of four
-        return {"bias": usual} | {f"{n}_bias": b for n, b in each.items() if b != usual}
-
-    def parts(self, axes: Axes) -> dict[str, Placed]:
-        if self.qk_norm is None:
-            return {}
-        made = {}
-        for name, heads in (("q", axes.num_heads), ("k", axes.num_kv_heads)):
-            width = heads * axes.head_dim if self.qk_norm_over == "full" else axes.head_dim
-            shape: tuple[Size, ...] = (axes.batch, axes.time, width)
-            if isinstance(self.qk_norm, HeadNorm):
-                shape = (axes.batch, heads, axes.time, axes.head_dim)
-            made[f"{name}_norm"] = place(self.qk_norm, {"x": shape})
-        return made
-
-    def _arguments(self, axes: Axes) -> dict[str, Any]:
-        grouped = self.num_kv_heads != self.num_heads
-        return {
-            "d_model": axes.d_model,
-            "num_heads": self.num_heads,
-            "head_dim": self.head_dim,
-            "num_kv_heads": self.num_kv_heads if grouped else None,
-            **self._bias_arguments(),
-            "dropout": self.dropout,
-            "scale": self.qk_scale,
-            "norm_over_all": self.qk_norm_over == "full",
-            "clip_qkv": self.clip_qkv,
-            "softcap": self.softcap,
-            "has_sinks": self.sinks,
-        }
-
-    def _flops(self, axes: Axes, source: Size, memory_width: int) -> Size:
-        inner, groups = axes.num_heads * axes.head_dim, axes.num_kv_heads * axes.head_dim
-        queries = 2 * axes.batch * axes.time * axes.d_model * inner
-        keys = 2 * axes.batch * source * memory_width * groups
-        scores = 2 * axes.batch * axes.num_heads * axes.time * source * axes.head_dim
-        return 2 * queries + 2 * keys + 2 * scores
-
-    def _detail(self) -> str:
-        notes = [f"{self.num_heads} heads × {self.head_dim}"]
-        if self.num_kv_heads != self.num_heads:
-            notes.append(f"{self.num_kv_heads} KV" + (" head" if self.num_kv_heads == 1 else ""))
-        if self.qk_norm is not None:
-            notes.append("QK norm")
-        return ", ".join(notes)
-
-
-class Attention(_Heads):
+class Attention(MultiHead):
     """Multi-head self-attention (Vaswani et al., 2017, arXiv:1706.03762).
 
     Grouped-query attention (Ainslie et al., 2023, arXiv:2305.13245) with fewer `num_kv_heads`,
@@ -267,8 +104,29 @@ class Attention(_Heads):
         given = {"head_dim": axes.head_dim, "num_heads": axes.num_heads, "causal": self.causal}
         return place(self.position, {"x": shape}, **given)
 
-    def flops(self, axes: Axes) -> Size:
-        return self._flops(axes, axes.time, axes.d_model)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, axes.time, axes.d_model, "x")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        turned = isinstance(self.position, Rope)
+        turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
+        mask = self._mask_size(axes, axes.time, masked=masked)
+        biased = self.position is not None and not turned
+        numbers = self._kept(
+            axes, axes.time, mask=mask, weights=weights,
+            biased=biased, copied=turn is not None,
+        )  # fmt: skip
+        explicit = weights or self.softcap is not None or self.sinks
+        hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
+        hidden += mask if biased and not explicit else 0  # what the mask hides of the biases
+        position = self.parts(axes).get("position")
+        if position is not None:
+            hidden += position.component.kept(position.axes).others
+        return Kept(("x", "rope") if turned else ("x",), numbers, hidden)
+
+    def cache(self, axes: Axes) -> Cache:
+        keys = axes.batch * axes.num_kv_heads * axes.head_dim
+        return Cache(2 * keys, self.window) if self.causal else Cache()
 
     def label(self, axes: Axes) -> Label:
         notes = [self._detail()]
@@ -284,7 +142,7 @@ class Attention(_Heads):
         return Label("Masked Self-Attention" if self.causal else "Self-Attention", ", ".join(notes))
 
 
-class CrossAttention(_Heads):
+class CrossAttention(MultiHead):
     """Attention from a sequence into another one, whose width may differ (Vaswani et al., 2017)."""
 
     kind: Literal["cross_attention"] = "cross_attention"
@@ -330,18 +188,21 @@ class CrossAttention(_Heads):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(causal=self.causal, over="memory")}
 
-    def flops(self, axes: Axes) -> Size:
-        return self._flops(axes, axes.source, axes.width)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, axes.source, axes.width, "memory")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        mask = self._mask_size(axes, axes.source, masked=masked)
+        numbers = self._kept(
+            axes, axes.source, mask=mask, weights=weights, biased=False, copied=False
+        )
+        return Kept(("x", "memory"), numbers, mask + (axes.time * axes.source) * self.causal)
+
+    def cache(self, axes: Axes) -> Cache:
+        return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())
 
 
 _THETA = Rope.model_fields["theta"].default
-
-
-def _nearest_divisor(option: str, wanted: int, number: int) -> str:
-    small = [n for n in range(1, isqrt(number) + 1) if number % n == 0]
-    divisors = sorted({*small, *(number // n for n in small)})
-    best = sorted(divisors, key=lambda n: (abs(n - wanted), -n))[:2]
-    return f"{option}: " + " or ".join(str(n) for n in sorted(best))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import Field
 from typing_extensions import Self
@@ -11,9 +11,11 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError, Size, show
 
 from .component import Component, Inputs, Label, LinearMap, Role, Tensors
+from .costs import Kept, Product
 from .options import Positive
 
 Shapes = tuple[Shape, ...]
+Made = TypeVar("Made")
 
 
 class Combine(Component):
@@ -36,6 +38,9 @@ class Combine(Component):
                 raise ShapeError("xs", show(shapes[0]), shape, index=index)
         sizes: dict[str, Size] = {"count": len(shapes), "d_model": shapes[0][-1]}
         return self, Axes(sizes), {"": shapes[0]}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
 
     def label(self, axes: Axes) -> Label:
         return Label(self.kind)
@@ -130,6 +135,9 @@ class Concat(Combine):
     def flops(self, axes: Axes) -> Size:
         return 0 if self.d_model is None else 2 * axes.rows * axes.width * axes.d_model
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(numbers=0 if self.d_model is None else axes.rows * axes.width)
+
     def label(self, axes: Axes) -> Label:
         return Label("cat")
 
@@ -155,14 +163,13 @@ class Gated(Combine):
     def infer(
         self, inputs: Inputs, place: Mapping[str, Any]
     ) -> tuple[Self, Axes, dict[str, Shape]]:
-        made, axes, outputs = super().infer(inputs, place)
-        rows: Size = 1
-        for size in outputs[""][:-1]:
-            rows = rows * size
-        return made, Axes({**axes, "rows": rows}), outputs
+        return _with_rows(*super().infer(inputs, place))
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.rows * (axes.count * axes.d_model) ** 2
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(numbers=3 * axes.rows * axes.count * axes.d_model)
 
     def label(self, axes: Axes) -> Label:
         return Label("gate")
@@ -179,6 +186,14 @@ class Weighted(Combine):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"count": axes.count}
+
+    def infer(
+        self, inputs: Inputs, place: Mapping[str, Any]
+    ) -> tuple[Self, Axes, dict[str, Shape]]:
+        return _with_rows(*super().infer(inputs, place))
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(numbers=axes.rows * axes.count * axes.d_model + axes.count)
 
     def label(self, axes: Axes) -> Label:
         return Label("mix")
@@ -219,10 +234,31 @@ class Hierarchical(Combine):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"d_model": axes.d_model}
 
-    def flops(self, axes: Axes) -> Size:
+    def products(self, axes: Axes) -> tuple[Product, ...]:
         rows = axes.batch * axes.time
-        linear = 2 * rows * axes.d_model**2 * (1 + 2 * axes.count)
-        return linear + 2 * rows * axes.count * axes.d_model  # scores; the mix is a plain product
+        query: Size = 2 * rows * axes.d_model**2
+        scores: Size = 2 * rows * axes.count * axes.d_model  # the mix is no matrix product
+        return (
+            Product(query, ("query",), ("q.weight",)),
+            Product(axes.count * query, ("xs",), ("k.weight",)),
+            Product(axes.count * query, ("xs",), ("v.weight",)),
+            Product(scores, ("xs", "k"), ("query", "q")),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        rows = axes.batch * axes.time
+        within = axes.d_model + 3 * axes.count * axes.d_model + 2 * axes.count
+        return Kept(("query",), rows * within)
 
     def label(self, axes: Axes) -> Label:
         return Label("attend")
+
+
+def _with_rows(
+    made: Made, axes: Axes, outputs: dict[str, Shape]
+) -> tuple[Made, Axes, dict[str, Shape]]:
+    """The axes with the number of steps of all examples, `rows`."""
+    rows: Size = 1
+    for size in outputs[""][:-1]:
+        rows = rows * size
+    return made, Axes({**axes, "rows": rows}), outputs

@@ -14,6 +14,8 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, ShapeError, Signature, Size
 
+from .costs import Cache, Kept, Product, of_part
+
 Tensors = dict[str, tuple[int, ...]]
 Inputs = Mapping[str, "Shape | tuple[Shape, ...]"]
 Role = Literal[
@@ -109,7 +111,8 @@ class Component(BaseModel):
 
     A subclass declares `kind`, its options as fields, a `signature` over named axes, and what is
     true of it: tensors, cost, label. Its torch half is the class `module` in `composer.nn`, or in
-    the same file for a component of one's own.
+    the same file for a component of one's own. What needs earlier steps may have a second class for
+    decoding, `cached`, called after the first: its `forward` takes a `cache` beside.
     """
 
     model_config = ConfigDict(
@@ -125,10 +128,12 @@ class Component(BaseModel):
     optional: ClassVar[tuple[str, ...]] = ()
     many: ClassVar[bool] = False
     module: ClassVar[str] = ""
+    cached: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    indices: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[Mapping[str, Scale]] = {}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
     example_inputs: ClassVar[Inputs] = {"x": (2, 6, 32)}
@@ -210,6 +215,10 @@ class Component(BaseModel):
         """Components inside this one, by the attribute that holds them, a list's by number."""
         return {}
 
+    def before(self, part: str, axes: Axes) -> tuple[str, ...]:
+        """Parts and parameters that change what a part reads, where it does not read the ports."""
+        return ()
+
     def arguments(self, axes: Axes) -> dict[str, Any]:
         """What the torch half is constructed with, `parts` not included."""
         return {}
@@ -237,9 +246,31 @@ class Component(BaseModel):
         """
         return {}
 
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        """Matrix products and convolutions of a forward pass, those of `parts` not included.
+
+        A component of one product of its input and its weights may declare its `flops` alone.
+        """
+        return ()
+
     def flops(self, axes: Axes) -> Size:
         """Floating point operations of one forward pass as torch counts them."""
-        return 0
+        total: Size = 0
+        for product in self.products(axes):
+            total = total + product.flops
+        return total
+
+    def cache(self, axes: Axes) -> Cache:
+        """Numbers held between the steps of a generation; nothing unless the kind says so."""
+        return Cache()
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """What a training step keeps of this component and its parts, whose axes are numbers.
+
+        `masked` says whether a padding mask is given, `weights` whether the weights of an
+        attention are returned. Tables count as ports. By default the inputs and the result.
+        """
+        return Kept(tuple(port.name for port in self.parsed.inputs), result=True)
 
     def label(self, axes: Axes) -> Label:
         """What a diagram writes into this component's box."""
@@ -383,6 +414,31 @@ class Placed:
         for adapter in self.adapters:
             total = total + adapter.placed.flops()
         return total
+
+    def inside(self) -> int:
+        """Numbers kept of a part and of its input, which is as large as its result."""
+        kept = self.component.kept(self.axes)
+        return kept.numbers + (self.size if kept.ports else 0)
+
+    @property
+    def size(self) -> int:
+        """Numbers of the main output, where its shape is one of numbers."""
+        known = [size for size in self.shape if isinstance(size, int)]
+        assert len(known) == len(self.shape), "a length is not known yet"
+        return prod(known)
+
+    def products(self) -> tuple[Product, ...]:
+        """Matrix products and convolutions of one forward pass, parts included."""
+        component = self.component
+        found = component.products(self.axes)
+        if not found and (flops := component.flops(self.axes)) != 0:
+            ports = tuple(port.name for port in component.parsed.inputs)
+            found = (Product(flops, ports, tuple(component.tensors(self.axes)) or ports),)
+        for name, part in self.parts.items():
+            ports = tuple(port.name for port in part.component.parsed.inputs)
+            before = component.before(name, self.axes)
+            found += tuple(of_part(product, name, ports, before) for product in part.products())
+        return found
 
 
 def _after_map(tensors: Tensors, adapter: Adapter) -> Tensors:

@@ -23,7 +23,8 @@ from .component import (
     Tensors,
     place,
 )
-from .feed_forward import ACTIVATIONS, TITLES, Activation
+from .costs import Kept
+from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Natural, Positive, PositiveNumber
 
 Step = tuple[int, int, int]
@@ -64,6 +65,13 @@ class GroupNorm(Component):
 
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(over="padding")}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        groups = axes.batch * axes.num_groups
+        if not masked:
+            return Kept(("x",), 2 * groups)
+        steps = axes.batch * axes.time  # what is centred, what is scaled, and the mask as numbers
+        return Kept((), 2 * steps * axes.d_model + steps + 2 * groups + axes.batch)
 
     def label(self, axes: Axes) -> Label:
         return Label("GroupNorm", f"{self.num_groups} groups")
@@ -154,6 +162,18 @@ class Convolution(Component):
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.steps * axes.width * axes.channels * self.kernel_size
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        inside, result = kept_by(self.activation)
+        numbers = inside * axes.batch * axes.steps * axes.channels
+        for part in self.parts(axes).values():
+            over_time = masked and isinstance(part.component, GroupNorm)
+            kept = part.component.kept(part.axes, masked=over_time)
+            numbers += kept.numbers + part.size
+        if not (masked and self.masks(axes)):
+            return Kept(("x",), numbers, result=result)
+        before = axes.batch * axes.time
+        return Kept((), numbers + before * axes.width, before, result)
+
     def label(self, axes: Axes) -> Label:
         notes = [f"kernel {self.kernel_size}", f"stride {self.stride}", f"{self.channels} channels"]
         if self.activation is not None:
@@ -211,6 +231,20 @@ class ConvStem(Component):
 
     def mask_after(self, masks: list[str], inputs: list[str]) -> tuple[str, list[str]] | None:
         return "strided_mask", [masks[0], *map(str, self._steps)]
+
+    def before(self, part: str, axes: Axes) -> tuple[str, ...]:
+        layers = list(self.parts(axes))
+        return tuple(layers[: layers.index(part)])
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """What each layer keeps; what is between two layers is kept by the second."""
+        layers = list(self.parts(axes).values())
+        kept = [layer.component.kept(layer.axes, masked=masked) for layer in layers]
+        numbers = sum(each.numbers for each in kept)
+        pairs = zip(layers, kept[1:], strict=False)
+        numbers += sum(layer.size for layer, after in pairs if after.ports)
+        others = sum(each.others for each in kept)
+        return Kept(kept[0].ports, numbers, others, kept[-1].result)
 
     def label(self, axes: Axes) -> Label:
         strides = " × ".join(str(stride) for _, stride, _ in self._steps)

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Mask, OptionError, Role, Tensors
+from .costs import Cache, Kept, Product
 from .options import Positive
 
 
@@ -24,6 +25,7 @@ class Conv(Component):
     role: ClassVar[Role] = "convolution"
     slots: ClassVar[tuple[str, ...]] = ("layer", "module")
     module: ClassVar[str] = "ConvolutionModule"
+    cached: ClassVar[str] = "CachedConvolutionModule"
     mixes_time: ClassVar[bool] = True
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"kernel_size": 3},
@@ -76,9 +78,26 @@ class Conv(Component):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(over="padding")}
 
-    def flops(self, axes: Axes) -> Size:
-        rows = axes.batch * axes.time
-        return rows * axes.d_model * (6 * axes.d_model + 2 * self.kernel_size)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        width = axes.d_model
+        linear: Size = 2 * axes.batch * axes.time * width**2
+        depthwise: Size = 2 * axes.batch * axes.time * width * self.kernel_size
+        before = ("x", "expand", "depthwise")
+        return (
+            Product(2 * linear, ("x",), ("expand.weight",)),
+            # torch counts the gradient of a depthwise kernel as that of a full one.
+            Product(depthwise, before[:2], ("depthwise.weight",), width * depthwise),
+            Product(linear, (*before, "norm"), ("contract.weight",)),
+        )
+
+    def cache(self, axes: Axes) -> Cache:
+        before = self.kernel_size - 1
+        return Cache(fixed=axes.batch * before * axes.d_model) if self.causal else Cache()
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        rows, padded = axes.batch * axes.time, axes.batch * (axes.time + self.kernel_size - 1)
+        others = rows if masked else 0
+        return Kept(("x",), rows * (2 + 5 * axes.d_model) + padded * axes.d_model, others)
 
     def label(self, axes: Axes) -> Label:
         kind = "causal, " if self.causal else ""

@@ -22,6 +22,7 @@ from .component import (
     Tensors,
     place,
 )
+from .costs import Kept, Product
 from .options import Positive, PositiveNumber, Probability
 
 
@@ -36,6 +37,7 @@ class RelativeEmbedding(Component):
     role: ClassVar[Role] = "position"
     slots: ClassVar[tuple[str, ...]] = ("disentangled_position",)
     signature: ClassVar[str] = "x[batch time d_model] -> relative[rows d_model], buckets[time time]"
+    indices: ClassVar[tuple[str, ...]] = ("buckets",)
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"num_buckets": 8, "max_distance": 24},
         {"num_buckets": 4, "max_distance": 6, "norm": {"kind": "layernorm", "eps": 1e-7}},
@@ -90,6 +92,10 @@ class RelativeEmbedding(Component):
             "num_buckets": self.num_buckets,
             "max_distance": self.max_distance,
         }
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        parts = self.parts(axes).values()  # one example's, as the vectors are those of all
+        return Kept(numbers=sum(p.component.kept(p.axes).numbers for p in parts) // axes.batch)
 
     def label(self, axes: Axes) -> Label:
         return Label("relative embedding", f"2 × {self.num_buckets} buckets")
@@ -199,13 +205,36 @@ class Disentangled(Component):
         table = place(self.position, {"x": (axes.batch, axes.time, axes.d_model)})
         return {"relative": table}
 
-    def flops(self, axes: Axes) -> Size:
-        inner = axes.num_heads * axes.head_dim
-        rows = next(iter(self.tables(axes).values())).axes["rows"]
-        contents = 8 * axes.batch * axes.time * axes.d_model * inner
-        distances = 4 * rows * axes.d_model * inner
-        scores = 4 * axes.batch * axes.time * inner * (axes.time + rows)
-        return contents + distances + scores
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        inner, rows = axes.num_heads * axes.head_dim, self._rows(axes)
+        content: Size = 2 * axes.batch * axes.time * axes.d_model * inner
+        distance: Size = 2 * rows * axes.d_model * inner
+        scores: Size = 2 * axes.batch * axes.time * inner
+        weights = ("x", "q", "k", "relative")
+        return (
+            *(Product(content, ("x",), (f"{name}.weight",)) for name in ("q", "k", "v")),
+            *(Product(distance, ("relative",), (f"{name}.weight",)) for name in ("q", "k")),
+            Product(scores * rows, ("x", "q"), ("relative", "k")),
+            Product(scores * rows, ("x", "k"), ("relative", "q")),
+            Product(scores * axes.time, ("x", "q"), ("x", "k")),
+            Product(scores * axes.time, weights, ("x", "v")),
+            Product(content, (*weights, "v"), ("o.weight",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """Queries and keys twice, once scaled; the far ones for each example; scores unfused."""
+        inner, rows = axes.num_heads * axes.head_dim, self._rows(axes)
+        steps = axes.batch * axes.time
+        contents = 6 * steps * inner
+        distances = 2 * axes.batch * rows * inner + 2 * steps * axes.num_heads * rows
+        pairs = steps * axes.num_heads * axes.time * (3 if self.dropout else 1)
+        hidden = steps if masked else 0
+        return Kept(("x", "relative"), contents + distances + pairs, hidden)
+
+    def _rows(self, axes: Axes) -> int:
+        rows = self.tables(axes)["relative"].axes["rows"]
+        assert isinstance(rows, int), "the number of buckets is an option"
+        return rows
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}, relative positions"

@@ -12,6 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Dim, Shape, ShapeError, Size, divide
 
 from .component import Component, Inputs, Label, OptionError, Role
+from .costs import Kept, Product
 
 Group = tuple[str, ...]
 
@@ -142,6 +143,9 @@ class _Pattern(Component):
         sizes = "".join(f", {name}={size}" for name, size in self.sizes().items())
         return f'{self.kind}({inputs["x"]}, "{self.pattern}"{sizes})'
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
+
     def label(self, axes: Axes) -> Label:
         return Label(self.kind, self.pattern)
 
@@ -177,6 +181,9 @@ class Reduce(_Pattern):
     def expression(self, inputs: Mapping[str, Any], axes: Axes) -> str | None:
         sizes = "".join(f", {name}={size}" for name, size in self.sizes().items())
         return f'reduce({inputs["x"]}, "{self.pattern}", "{self.by}"{sizes})'
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept() if self.by in {"mean", "sum"} else Kept(("x",), result=True)
 
     def label(self, axes: Axes) -> Label:
         return Label(self.by, self.pattern)
@@ -219,9 +226,14 @@ class Einsum(_Pattern):
     def expression(self, inputs: Mapping[str, Any], axes: Axes) -> str | None:
         return f'einsum({", ".join(inputs["xs"])}, "{self.pattern}")'
 
-    def flops(self, axes: Axes) -> Size:
-        total: Size = 2 if axes.terms == 2 else 0  # noqa: PLR2004 - torch counts one product of two
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("xs",))
+
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        if axes.terms != 2:  # noqa: PLR2004 - torch counts one product of two
+            return ()
+        total: Size = 2
         for name, size in axes.items():
             if name != "terms":
                 total = total * size
-        return total
+        return (Product(total, ("xs.0",), ("xs.1",)),)

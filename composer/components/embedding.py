@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Placed, Role, Tensors, place
+from .costs import Kept
 from .options import Natural, Positive, PositiveNumber, Probability
 
 
@@ -42,11 +43,18 @@ class _Embedding(Component):
             if (part := getattr(self, name)) is not None
         }
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        norms = [part.inside() for name, part in self.parts(axes).items() if name == "norm"]
+        dropped = axes.batch * axes.time * axes.d_model if self.dropout else 0
+        tokens = ("tokens",) if self.kind == "token_embedding" else ()
+        return Kept(tokens, sum(norms) + dropped)
+
 
 class TokenEmbedding(_Embedding):
     """One learned vector a token, with positions, norm and dropout as asked."""
 
     kind: Literal["token_embedding"] = "token_embedding"
+    cached: ClassVar[str] = "CachedTokenEmbedding"
     signature: ClassVar[str] = "tokens[batch time] -> [batch time d_model]"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"vocab_size": 50, "d_model": 16},
@@ -103,6 +111,7 @@ class SequenceEmbedding(_Embedding):
     """Positions, norm and dropout for a sequence that is vectors already."""
 
     kind: Literal["sequence_embedding"] = "sequence_embedding"
+    cached: ClassVar[str] = "CachedSequenceEmbedding"
     signature: ClassVar[str] = "x[batch time d_model] -> [batch time d_model]"
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"position": {"kind": "sinusoidal"}},
@@ -170,6 +179,9 @@ class Learned(Component):
         rows = axes.max_length + self.offset
         return {"rows": rows, "d_model": axes.d_model, "offset": self.offset}
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
+
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"learned, {axes.max_length} × {axes.d_model}")
 
@@ -205,6 +217,9 @@ class Sinusoidal(Component):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"theta": self.theta, "layout": self.layout}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", "sinusoidal")

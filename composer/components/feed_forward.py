@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Name, Role, Tensors
+from .costs import Kept, Product
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -27,6 +28,18 @@ ACTIVATIONS: dict[str, str] = {
     "sigmoid": "torch.sigmoid",
     "elu": "F.elu",
 }
+KEPT = {"relu": 1, "tanh": 1, "sigmoid": 1, "quick_gelu": 3}
+"""Tensors that an activation keeps, its result included; 2 for all others."""
+
+
+def kept_by(activation: str | None) -> tuple[int, bool]:
+    """Tensors that an activation keeps beside its result, and whether it keeps that."""
+    if activation is None:
+        return 0, False
+    tensors = KEPT.get(activation, 2)
+    return tensors - 1, tensors == 1
+
+
 TITLES = {"gelu": "GELU", "gelu_tanh": "GELU (tanh)", "relu": "ReLU", "silu": "SiLU", "elu": "ELU"}
 
 
@@ -81,6 +94,11 @@ class _FeedForward(Component):
             tensors["down.bias"] = (axes.d_model,)
         return tensors
 
+    def _products(self, axes: Axes, *widening: str) -> tuple[Product, ...]:
+        flops: Size = 2 * axes.batch * axes.time * axes.d_model * axes.d_ff
+        wide = tuple(Product(flops, ("x",), (f"{name}.weight",)) for name in widening)
+        return (*wide, Product(flops, ("x", *widening), ("down.weight",)))
+
 
 class FeedForward(_FeedForward):
     """Position-wise feed-forward: linear, activation, linear (Vaswani et al., 2017)."""
@@ -102,8 +120,14 @@ class FeedForward(_FeedForward):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return self._arguments(axes, self.activation)
 
-    def flops(self, axes: Axes) -> Size:
-        return 4 * axes.batch * axes.time * axes.d_model * axes.d_ff
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, "up")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        tensors = KEPT.get(self.activation, 2)
+        if self.dropout:  # what is dropped, and the result instead of the one before
+            tensors = max(tensors + 1, 3)
+        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
 
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(self.activation, self.activation)
@@ -128,8 +152,12 @@ class Glu(_FeedForward):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return self._arguments(axes, self.activation)
 
-    def flops(self, axes: Axes) -> Size:
-        return 6 * axes.batch * axes.time * axes.d_model * axes.d_ff
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return self._products(axes, "gate", "up")
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        tensors = KEPT.get(self.activation, 2) + 2 + bool(self.dropout)
+        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
 
     def label(self, axes: Axes) -> Label:
         names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}

@@ -10,6 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
+from .costs import Kept
 from .options import PositiveNumber
 
 
@@ -27,6 +28,9 @@ class Tanh(Component):
 
     def tensors(self, axes: Axes) -> Tensors:
         return {"weight": (1,)}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",), 1)
 
     def label(self, axes: Axes) -> Label:
         return Label("tanh gate")
@@ -48,6 +52,9 @@ class LayerScale(Component):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"d_model": axes.d_model, "start": self.start}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",))
 
     def label(self, axes: Axes) -> Label:
         return Label("layer scale")

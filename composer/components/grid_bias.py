@@ -12,6 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Role, Tensors
+from .costs import Kept
 from .options import Positive
 
 
@@ -63,6 +64,9 @@ class GridBias(Component):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         columns = (axes.time - 1) // axes.rows
         return {"rows": axes.rows, "columns": columns, "num_heads": axes.num_heads}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(others=8 * axes.time**2)
 
     def label(self, axes: Axes) -> Label:
         return Label("grid bias", f"{axes.rows} × {(axes.time - 1) // axes.rows}")

@@ -11,7 +11,8 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Mask, Name, Placed, Role, Tensors, place
-from .feed_forward import ACTIVATIONS, Activation
+from .costs import Kept, Product
+from .feed_forward import ACTIVATIONS, KEPT, Activation
 from .modules import Pool
 from .norms import LayerNorm
 from .options import Positive, PositiveNumber
@@ -28,12 +29,17 @@ class Lm(Component):
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
         {"vocab_size": 50},
         {"vocab_size": 50, "bias": True, "scale": 0.5, "softcap": 30},
+        {"vocab_size": 50, "bias": "fixed"},
     )
 
     vocab_size: Positive | None = Field(
         default=None, description="Number of tokens. Default: that of the decoder's input."
     )
-    bias: bool = Field(default=False, description="Whether a learned offset is added.")
+    bias: bool | Literal["fixed"] = Field(
+        default=False,
+        description="Whether a learned offset is added; `fixed` for one that comes with weights "
+        "and is not trained, as in BART.",
+    )
     scale: PositiveNumber = Field(default=1.0, description="Factor of the scores.")
     softcap: PositiveNumber | None = Field(
         default=None, description="Scores are bent to stay within this (tanh), as in Gemma 2."
@@ -41,7 +47,10 @@ class Lm(Component):
 
     def tensors(self, axes: Axes) -> Tensors:
         tensors: Tensors = {"head.weight": (axes.vocab_size, axes.d_model)}
-        return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias else tensors
+        return {**tensors, "head.bias": (axes.vocab_size,)} if self.bias is True else tensors
+
+    def buffers(self, axes: Axes) -> Tensors:
+        return {"bias": (axes.vocab_size,)} if self.bias == "fixed" else {}
 
     def linears(self, axes: Axes) -> dict[str, LinearMap]:
         return {"head": LinearMap("head", axes.batch * axes.time)}
@@ -50,13 +59,18 @@ class Lm(Component):
         return {
             "d_model": axes.d_model,
             "vocab_size": axes.vocab_size,
-            "bias": self.bias,
+            "bias": self.bias is True,
+            "fixed_bias": self.bias == "fixed",
             "scale": self.scale,
             "softcap": self.softcap,
         }
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.vocab_size
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
+        return Kept(("x",), scores)
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.vocab_size:,}".replace(",", " "))
@@ -125,8 +139,16 @@ class MaskedLm(Component):
             "bias": self.bias,
         }
 
-    def flops(self, axes: Axes) -> Size:
-        return 2 * axes.batch * axes.time * axes.width * (axes.d_model + axes.vocab_size)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        each: Size = 2 * axes.batch * axes.time * axes.width
+        return (
+            Product(each * axes.d_model, ("x",), ("dense.weight",)),
+            Product(each * axes.vocab_size, ("x", "dense", "norm"), ("head.weight",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        mapped = KEPT.get(self.activation, 2) * axes.batch * axes.time * axes.width
+        return Kept(("x",), mapped + self.parts(axes)["norm"].inside())
 
     def label(self, axes: Axes) -> Label:
         sizes = f"{axes.d_model} → {axes.width} → {axes.vocab_size:,}"
@@ -167,6 +189,9 @@ class Linear(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",))
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.out_features}")
@@ -217,6 +242,11 @@ class Classification(Component):
 
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.d_model * axes.num_classes
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        pool = Pool(by=self.pool).kept(axes, masked=masked)
+        pooled = axes.batch * axes.d_model if self.pool != "first" else 0
+        return Kept(pool.ports, pool.numbers + pooled, pool.others)
 
     def label(self, axes: Axes) -> Label:
         return Label(

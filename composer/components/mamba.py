@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Role, Scale, Tensors
+from .costs import Cache, Kept, Product
 from .options import Positive
 
 
@@ -20,6 +21,7 @@ class Mamba(Component):
     kind: Literal["mamba"] = "mamba"
     role: ClassVar[Role] = "attention"
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
+    cached: ClassVar[str] = "CachedMamba"
     mixes_time: ClassVar[bool] = True
     causal: ClassVar[bool] = True
     scales: ClassVar[Mapping[str, Scale]] = {"d_inner": "inner", "dt_rank": "inner"}
@@ -79,10 +81,32 @@ class Mamba(Component):
         names = ("d_inner", "state_size", "kernel_size", "dt_rank", "bias", "conv_bias")
         return {"d_model": axes.d_model, **{name: getattr(self, name) for name in names}}
 
-    def flops(self, axes: Axes) -> Size:
+    def products(self, axes: Axes) -> tuple[Product, ...]:
         inner, state, rank = axes.d_inner, axes.state_size, axes.dt_rank
-        linear = 3 * axes.d_model * inner + inner * (rank + 2 * state) + rank * inner
-        return 2 * axes.batch * axes.time * (linear + inner * axes.kernel_size)
+        twice: Size = 2 * axes.batch * axes.time
+        conv: Size = twice * inner * axes.kernel_size
+        before = ("x", "in_proj", "conv")
+        scanned = (*before, "x_proj", "dt_proj", "A_log", "D")
+        return (
+            Product(twice * axes.d_model * 2 * inner, ("x",), ("in_proj.weight",)),
+            # torch counts the gradient of a depthwise kernel as that of a full one.
+            Product(conv, before[:2], ("conv.weight",), inner * conv),
+            Product(twice * inner * (rank + 2 * state), before, ("x_proj.weight",)),
+            Product(twice * rank * inner, (*before, "x_proj"), ("dt_proj.weight",)),
+            Product(twice * inner * axes.d_model, scanned, ("out_proj.weight",)),
+        )
+
+    def cache(self, axes: Axes) -> Cache:
+        before = axes.kernel_size - 1
+        return Cache(fixed=axes.batch * axes.d_inner * (axes.state_size + before))
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """The recurrence keeps decays and states of each of its log2(time) turns."""
+        rows, inner, state = axes.batch * axes.time, axes.d_inner, axes.state_size
+        padded = axes.batch * (axes.time + axes.kernel_size - 1) * inner
+        turns = max(axes.time - 1, 0).bit_length()
+        linear = rows * (11 * inner + axes.dt_rank + 2 * state) + 2 * inner * state
+        return Kept(("x",), linear + padded + (2 * turns + 1) * rows * inner * state)
 
     def label(self, axes: Axes) -> Label:
         return Label("Selective State Space", f"{axes.d_inner} channels × {axes.state_size}")

@@ -23,6 +23,7 @@ from .component import (
     Tensors,
     place,
 )
+from .costs import Cache, Kept, Product
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
 from .rope import Rope
@@ -39,6 +40,7 @@ class Mla(Component):
     role: ClassVar[Role] = "attention"
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
     module: ClassVar[str] = "LatentAttention"
+    cached: ClassVar[str] = "CachedLatentAttention"
     mixes_time: ClassVar[bool] = True
     scales: ClassVar[Mapping[str, Scale]] = {"q_rank": "inner", "kv_rank": "inner"}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (
@@ -138,14 +140,44 @@ class Mla(Component):
         shape = (axes.batch, axes.time, axes.d_model)
         return {"rope": place(self.position, {"x": shape}, head_dim=self.rope_dim)}
 
-    def flops(self, axes: Axes) -> Size:
-        weights = sum(
-            out * into
-            for name, (out, into) in ((n, s) for n, s in self.tensors(axes).items() if len(s) > 1)
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        shapes = {n: s for n, s in self.tensors(axes).items() if len(s) > 1}
+        latent = ("x", "kv_down", "kv_norm")
+        q = ("x", "q") if self.q_rank is None else ("x", "q_down", "q_norm", "q")
+        k, v = (*latent, "k_rope", "k"), (*latent, "v")
+        weights = tuple(dict.fromkeys([*q, *k]))
+        reads = {"q": q[:-1], "k": latent, "v": latent, "o": tuple(dict.fromkeys([*weights, *v]))}
+        linear = tuple(
+            Product(
+                2 * axes.batch * axes.time * out * into,
+                reads.get(n.removesuffix(".weight"), ("x",)),
+                (n,),
+            )
+            for n, (out, into) in shapes.items()
         )
-        read = axes.head_dim + axes.rope_dim + axes.v_head_dim
-        scores = 2 * axes.batch * axes.num_heads * axes.time * axes.time * read
-        return 2 * axes.batch * axes.time * weights + scores
+        pairs: Size = 2 * axes.batch * axes.num_heads * axes.time * axes.time
+        scores = Product(pairs * (axes.head_dim + axes.rope_dim), q, k)
+        return (*linear, scores, Product(pairs * axes.v_head_dim, weights, v))
+
+    def cache(self, axes: Axes) -> Cache:
+        """The latent and the rotated key that all heads share, not the keys made of them."""
+        step = axes.batch * (axes.kv_rank + axes.rope_dim)
+        return Cache(step, self.window) if self.causal else Cache()
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """Heads whose keys and values differ in width have no fused attention."""
+        rows, width = axes.batch * axes.time, axes.head_dim + axes.rope_dim
+        heads = rows * axes.num_heads
+        fused = width == axes.v_head_dim and not self.dropout
+        scores = heads if fused else heads * axes.time * (1 + 2 * bool(self.dropout))
+        if fused and (masked or self.window is not None):
+            scores += (axes.batch if masked else 1) * axes.time**2
+        latents = axes.kv_rank + (0 if self.q_rank is None else self.q_rank)
+        within = heads * (2 * width + 3 * axes.v_head_dim) + rows * latents
+        return Kept(("x", "rope"), within + scores + self._kept_by_norms(axes))
+
+    def _kept_by_norms(self, axes: Axes) -> int:
+        return sum(part.inside() for part in self.parts(axes).values())
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}+{self.rope_dim}, latent {self.kv_rank}"

@@ -10,18 +10,9 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import (
-    Component,
-    Inputs,
-    Label,
-    LinearMap,
-    Mask,
-    Name,
-    OptionError,
-    Role,
-    Tensors,
-)
-from .feed_forward import ACTIVATIONS, TITLES, Activation
+from .component import Component, Inputs, Label, LinearMap, Mask, Name, OptionError, Role, Tensors
+from .costs import Kept
+from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Positive
 
 
@@ -78,6 +69,10 @@ class Project(Component):
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.rows * axes.width * axes.d_model
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        inside, result = kept_by(self.activation)
+        return Kept(("x",), inside * axes.rows * axes.d_model, result=result)
+
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(str(self.activation), self.activation)
         return Label(
@@ -110,6 +105,18 @@ class Pool(Component):
 
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {} if self.by == "first" else {"mask": Mask(over="padding")}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """A single step keeps the whole that it is a part of."""
+        steps = axes.batch * axes.time
+        ports = () if self.by == "mean" else ("x",)
+        if not masked or self.by == "first":
+            return Kept(ports, result=self.by == "max")
+        if self.by == "mean":
+            return Kept((), steps + axes.batch)
+        if self.by == "max":
+            return Kept((), steps * axes.d_model, steps, result=True)
+        return Kept((), others=8 * axes.batch * axes.d_model)
 
     def label(self, axes: Axes) -> Label:
         return Label(f"{self.by.title()} Pool")
@@ -163,6 +170,9 @@ class Patch(Component):
     def flops(self, axes: Axes) -> Size:
         return 2 * axes.batch * axes.time * axes.channels * self.patch_size**2 * axes.d_model
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("image",))
+
     def label(self, axes: Axes) -> Label:
         side = self.patch_size
         return Label("Patch Embedding", f"{side} × {side}, {axes.channels} → {axes.d_model}")
@@ -192,6 +202,9 @@ class Latents(Component):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"num_latents": axes.num_latents, "d_model": axes.d_model}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept()
 
     def label(self, axes: Axes) -> Label:
         return Label("Latents", f"{axes.num_latents} × {axes.d_model}, learned")

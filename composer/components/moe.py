@@ -22,7 +22,8 @@ from .component import (
     Tensors,
     place,
 )
-from .feed_forward import ACTIVATIONS, Activation, Glu
+from .costs import Kept, Product
+from .feed_forward import ACTIVATIONS, KEPT, Activation, Glu
 from .options import Number, Positive, PositiveNumber
 
 
@@ -165,10 +166,30 @@ class Moe(Component):
         activation = Name(ACTIVATIONS[self.activation])
         return {**given, "activation": activation, "sigmoid": self.score == "sigmoid"}
 
-    def flops(self, axes: Axes) -> Size:
-        steps = axes.batch * axes.time
-        router = 2 * steps * axes.d_model * (axes.num_experts + self.shared_gate)
-        return router + 6 * steps * self.experts_per_token * axes.d_model * axes.d_ff
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        row: Size = 2 * axes.batch * axes.time * axes.d_model
+        expert: Size = row * self.experts_per_token * axes.d_ff
+        wide = ("gate", "gate_bias", "up", "up_bias")
+        found = (
+            Product(row * axes.num_experts, ("x",), ("router.weight",)),
+            Product(expert, ("x",), ("gate",)),
+            Product(expert, ("x",), ("up",)),
+            Product(expert, ("x", *wide), ("down",)),
+        )
+        return (
+            (*found, Product(row, ("x",), ("shared_gate.weight",))) if self.shared_gate else found
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """Every step is kept once for each expert that it chooses."""
+        steps, width = axes.batch * axes.time, axes.d_model
+        rows = steps * self.experts_per_token
+        tensors = KEPT.get(self.activation, 2) + 2 + (0 if self.limit is None else 2)
+        chosen = rows * (3 * width + tensors * axes.d_ff + 5)
+        routed = 2 * steps * axes.num_experts
+        gated = steps * (width + 1) if self.shared_gate else 0
+        shared = sum(part.component.kept(part.axes).numbers for part in self.parts(axes).values())
+        return Kept(("x",), chosen + routed + gated + shared, 8 * (4 * rows + steps))
 
     def label(self, axes: Axes) -> Label:
         shared = "" if self.shared_d_ff is None else ", 1 shared"

@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import Self
 
-from composer.shapes import Axes, Shape, ShapeError
+from composer.shapes import Axes, Shape, ShapeError, Size
 
 from .component import Component, Inputs, Label, Role, Tensors
+from .costs import Kept
 from .options import Number, Positive, PositiveNumber
 
 
@@ -26,7 +27,10 @@ class _WidthNorm(Component):
         shape: Shape = inputs["x"]  # type: ignore[assignment]  # one port
         if len(shape) < 2 or not isinstance(shape[-1], int):  # noqa: PLR2004 - batch and width
             raise ShapeError("x", "a known width after other axes", shape)
-        return self, Axes({"d_model": shape[-1]}), {"": shape}
+        rows: Size = 1
+        for size in shape[:-1]:
+            rows = rows * size
+        return self, Axes({"d_model": shape[-1], "rows": rows}), {"": shape}
 
 
 class LayerNorm(_WidthNorm):
@@ -72,6 +76,10 @@ class LayerNorm(_WidthNorm):
             "bias": self.bias or not self.affine,
         }
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        weight = axes.d_model if self.half == "OffsetLayerNorm" else 0
+        return Kept(("x",), 2 * axes.rows + weight)
+
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
 
@@ -110,6 +118,12 @@ class RmsNorm(_WidthNorm):
         affine = {} if self.affine else {"elementwise_affine": False}
         return {"normalized_shape": axes.d_model, "eps": self.eps, **affine}
 
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """The scaled states, too, where a weight follows."""
+        scaled = axes.rows * axes.d_model if self.affine else 0
+        weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
+        return Kept(("x",), axes.rows + scaled + weight)
+
     def label(self, axes: Axes) -> Label:
         return Label("RMSNorm")
 
@@ -142,6 +156,10 @@ class HeadNorm(Component):
     def arguments(self, axes: Axes) -> dict[str, Any]:
         given = {"num_heads": axes.heads, "head_dim": axes.head_dim, "eps": self.eps}
         return {**given, "center": self.by == "layer"}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        rows = axes.batch * axes.heads * axes.time
+        return Kept(("x",), rows * (axes.head_dim + (2 if self.by == "layer" else 1)))
 
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm" if self.by == "layer" else "RMSNorm", "a weight a head")

@@ -12,7 +12,8 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, Name, OptionError, Role, Tensors
-from .feed_forward import ACTIVATIONS, Activation
+from .costs import Kept, Product
+from .feed_forward import ACTIVATIONS, Activation, kept_by
 from .options import Positive
 
 
@@ -65,11 +66,24 @@ class PositionalConv(Component):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(over="padding")}
 
-    def flops(self, axes: Axes) -> Size:
-        # An even kernel makes one step too many, which is dropped.
-        steps = axes.time + 1 - self.kernel_size % 2
+    def _steps(self, axes: Axes) -> Size:
+        """Steps that the convolution makes: with an even kernel one too many, which is dropped."""
+        return axes.time + 1 - self.kernel_size % 2
+
+    def products(self, axes: Axes) -> tuple[Product, ...]:
         inner = axes.d_model // self.groups
-        return 2 * axes.batch * steps * axes.d_model * inner * self.kernel_size
+        flops: Size = 2 * axes.batch * self._steps(axes) * axes.d_model * inner * self.kernel_size
+        # torch counts the gradient of a grouped kernel as that of a full one.
+        return (Product(flops, ("x",), ("v", "g"), self.groups * flops),)
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        inside, result = kept_by(self.activation)
+        weight = self.kernel_size * (2 + axes.d_model * (axes.d_model // self.groups))
+        numbers = weight + inside * axes.batch * self._steps(axes) * axes.d_model
+        if not masked:
+            return Kept(("x",), numbers, result=result)
+        steps = axes.batch * axes.time
+        return Kept((), numbers + steps * axes.d_model, steps, result)
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"convolution, kernel {self.kernel_size}, {self.groups} groups")

@@ -11,6 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Role, Tensors
+from .costs import Kept
 from .options import Positive
 
 
@@ -65,6 +66,10 @@ class RelativeBias(Component):
             "max_distance": self.max_distance,
             "causal": self.causal,
         }
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        pairs = axes.time**2
+        return Kept(others=8 * pairs + (pairs if self.causal else 0))
 
     def label(self, axes: Axes) -> Label:
         return Label("relative bias", f"{self.num_buckets} buckets")

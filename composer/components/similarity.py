@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from typing_extensions import Self
 
-from composer.shapes import Axes, Shape, Size
+from composer.shapes import Axes, Shape
 
 from .component import Component, Inputs, Label, Role, Tensors
+from .costs import Kept, Product
 from .options import Number, PositiveNumber
 
 
@@ -70,8 +71,11 @@ class Similarity(Component):
             "bias_start": self.bias_start,
         }
 
-    def flops(self, axes: Axes) -> Size:
-        return 2 * axes.batch * axes.others * axes.d_model
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        return (Product(2 * axes.batch * axes.others * axes.d_model, ("x",), ("others",)),)
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x", "others"), 1 + axes.batch * axes.others)
 
     def label(self, axes: Axes) -> Label:
         return Label("Similarity", "scaled products" + (", biased" if self.bias else ""))

@@ -10,6 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Role
+from .costs import Kept
 from .options import Natural
 
 
@@ -31,6 +32,9 @@ class TokenPool(Component):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"token": self.token}
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("x",), others=8 * axes.batch)
 
     def label(self, axes: Axes) -> Label:
         return Label("Token Pool", f"at token {self.token}")

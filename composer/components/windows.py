@@ -23,6 +23,7 @@ from .component import (
     Tensors,
     place,
 )
+from .costs import Kept, Product
 from .norms import LayerNorm
 from .options import Natural, Positive, PositiveNumber, Probability
 
@@ -143,10 +144,31 @@ class WindowAttention(_Grid):
     def masks(self, axes: Axes) -> dict[str, Mask]:
         return {"mask": Mask(over="padding")}
 
-    def flops(self, axes: Axes) -> Size:
+    def _patches(self, axes: Axes) -> Size:
+        """Patches of the grids, each filled up to whole windows."""
         rows, columns = (side + -side % self.window for side in (axes.rows, axes.columns))
-        inner, patches = axes.num_heads * axes.head_dim, axes.batch * rows * columns
-        return 8 * patches * axes.d_model * inner + 4 * patches * self.window**2 * inner
+        return axes.batch * rows * columns
+
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        inner = axes.num_heads * axes.head_dim
+        linear: Size = 2 * self._patches(axes) * axes.d_model * inner
+        scores: Size = 2 * self._patches(axes) * self.window**2 * inner
+        weights = ("x", "q", "k", "position_bias")
+        return (
+            *(Product(linear, ("x",), (f"{name}.weight",)) for name in ("q", "k", "v")),
+            Product(scores, ("x", "q"), ("x", "k")),
+            Product(scores, weights, ("x", "v")),
+            Product(linear, (*weights, "v"), ("o.weight",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """The grid as it is cut instead of the sequence, heads, scores, and the distances."""
+        patches, area = self._patches(axes), self.window**2
+        assert isinstance(patches, int), "axes are numbers"
+        numbers = patches * (axes.d_model + 4 * axes.num_heads * axes.head_dim)
+        numbers += patches * axes.num_heads * area * (3 if self.dropout else 1)
+        apart = patches // axes.batch * area if self.shift else 0
+        return Kept((), numbers, 8 * area**2 + apart + (patches if masked else 0))
 
     def label(self, axes: Axes) -> Label:
         shift = f", shifted by {self.shift}" if self.shift else ""
@@ -205,8 +227,14 @@ class PatchMerge(_Grid):
             "more_columns": axes.columns % 2,
         }
 
-    def flops(self, axes: Axes) -> Size:
-        return 8 * axes.batch * axes.merged * axes.width * axes.d_model
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        flops: Size = 8 * axes.batch * axes.merged * axes.width * axes.d_model
+        return (Product(flops, ("x", "norm"), ("linear.weight",)),)
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """The grid with its patches side by side instead of the sequence."""
+        norm = self.parts(axes)["norm"]
+        return Kept((), norm.size + norm.inside())
 
     def label(self, axes: Axes) -> Label:
         grid = f"{axes.rows} × {axes.columns} → {-(-axes.rows // 2)} × {-(-axes.columns // 2)}"

@@ -191,12 +191,13 @@ class LayerBuilder(Crosses):
                 fix="give both inputs one length: length: steps",
             )
             return None
+        shape = (*self.shape[:2], shape[2])
         written = unit.spec.combine
         project = None
         if shape[2] != self.spec.d_model and not isinstance(written.component, Concat):
             project = self.project(f"{name}_project", shape, span)
-            shape = (*shape[:2], self.spec.d_model)
-        shapes = (self.shape, (self.shape[0], self.shape[1], shape[2]))
+            shape = self.shape
+        shapes = (self.shape, shape)
         combine = self.put_combine(name, written, shapes, span)
         return None if combine is None else Skip(name, combine, project, resample)
 

@@ -30,6 +30,7 @@ from .spec import (
     Written,
 )
 from .stacks import stack_in
+from .train import train_in
 from .validate import describe, validate
 from .weights import weights_in
 
@@ -80,6 +81,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     weights = weights_in(tree, problems)
     freeze = freeze_in(tree, problems)
     adapt = adapt_in(tree, context)
+    train = train_in(tree, dims, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -102,6 +104,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         freeze=freeze,
         parametrization=None if parametrized is None else _with_base(tree, *parametrized),
         adapt=adapt,
+        train=train,
     )
 
 

@@ -59,6 +59,7 @@ class ModelFields(Fields):
         description="A list of adapters, e.g. {lora: {on: PATHS, rank: 8}}; all else is frozen "
         "unless `freeze` says what is.",
     )
+    train: Any = Field(default=None, description="How the model is trained.")
 
 
 class StackFields(Fields):
@@ -244,5 +245,10 @@ SYNONYMS = {
     "attention_dropout": "dropout", "is_causal": "causal", "embedding": "embed",
     "input": "from", "source": "from", "type": "kind", "num_channels": "channels",
     "in_channels": "channels", "embeddings": "embed", "positional": "position",
+    "learning_rate": "lr", "max_steps": "steps", "num_steps": "steps", "warmup_steps": "warmup",
+    "gradient_accumulation_steps": "accumulate", "max_grad_norm": "clip", "grad_clip": "clip",
+    "gradient_clip_val": "clip", "lr_scheduler_type": "schedule", "save_steps": "checkpoint_every",
+    "eval_steps": "eval_every", "logging_steps": "log_every", "save_total_limit": "keep",
+    "mixed_precision": "precision", "adam_epsilon": "eps",
 }  # fmt: skip
 """Spellings of other libraries, recognised in hints and never accepted."""

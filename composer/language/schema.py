@@ -37,6 +37,7 @@ from .schema_slots import (
     ref,
     required,
 )
+from .train import TrainFields
 
 _BRANCHES = ("attention", "cross_attention", "feed_forward")
 
@@ -100,6 +101,7 @@ def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
         "outputs": _named(_fields(OutputFields, slots, partial=partial)),
         "initialization": slots.component("initialization", partial=partial),
         "parametrization": _parametrization(partial=partial),
+        "train": _fields(TrainFields, slots, partial=True),
         "sizes": {"type": "object", "additionalProperties": ref("size")},
     }
     texts = properties(ModelFields)

@@ -12,6 +12,7 @@ from composer.diagnostics import Span
 from .document import Tree, key_span, value_span
 from .freeze import FreezeSpec
 from .paths import TensorPath
+from .train import TrainFields
 from .weights import WeightMap
 
 Placement = Literal["pre", "post", "sandwich", "branch"]
@@ -214,6 +215,7 @@ class ModelSpec:
     freeze: FreezeSpec | None = None
     parametrization: ParametrizationSpec | None = None
     adapt: tuple[AdaptSpec, ...] = ()
+    train: TrainFields | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

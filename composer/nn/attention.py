@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cache import Cache, recent
 from .rope import rotate
 
 
@@ -149,3 +151,63 @@ def attention_probabilities(
         sink = sinks[:, None, None].expand(*scores.shape[:3], 1)
         return torch.cat([scores, sink], dim=-1).softmax(dim=-1)[..., :-1]
     return scores.softmax(dim=-1).nan_to_num(0.0)
+
+
+class CachedAttention(Attention):
+    """Attention for decoding: it keeps keys and values, and makes those of a memory once."""
+
+    def forward(  # type: ignore[override]  # another form of the same, with a cache
+        self,
+        x: Tensor,
+        cache: Cache,
+        memory: Tensor | None = None,
+        mask: Tensor | None = None,
+        rope: tuple[Tensor, Tensor] | None = None,
+        position_bias: Tensor | None = None,
+        window: int | None = None,
+    ) -> Tensor:
+        """x (batch, new steps, d_model) -> the same; earlier steps are read from the cache."""
+        q = self.heads(x, self.q, self.q_norm)
+        if rope is not None:
+            q = self.turn(q, rope)
+        if memory is None:
+            k = self.heads(x, self.k, self.k_norm)
+            k = cache.extend("k", k if rope is None else self.turn(k, rope), 2, window)
+            v = cache.extend("v", self.heads(x, self.v), 2, window)
+        else:
+            k = cache.once("k", partial(self.heads, memory, self.k, self.k_norm))
+            v = cache.once("v", partial(self.heads, memory, self.v))
+        bias = position_bias
+        if self.position is not None:
+            bias = recent(self.position(cache.whole(x)), x)
+        # Of the keys, those that a window has left behind are no longer there.
+        mask = None if mask is None else mask[..., -k.shape[2] :]
+        bias = None if bias is None else bias[..., -k.shape[2] :]
+        causal = self.causal and mask is None and x.shape[1] > 1
+        if self.softcap is not None or self.sinks is not None:
+            if self.grouped:
+                k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))
+            weights = attention_probabilities(
+                q, k, mask, causal, self.scale, self.softcap, self.sinks, bias
+            )
+            return self.o((weights @ v).transpose(1, 2).flatten(2))
+        x = F.scaled_dot_product_attention(
+            q,
+            k,
+            v,
+            attn_mask=mask if bias is None else masked_bias(bias, mask),
+            is_causal=causal and bias is None,
+            scale=self.scale,
+            enable_gqa=self.grouped,
+        )
+        return self.o(x.transpose(1, 2).flatten(2))
+
+    def heads(self, x: Tensor, linear: nn.Module, norm: nn.Module | None = None) -> Tensor:
+        """x (batch, time, width) -> (batch, heads, time, head_dim), normed and clipped as asked."""
+        h = linear(x)
+        if norm is not None and self.norm_over_all:
+            h = norm(h)
+        h = h.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        if self.clip_qkv is not None:
+            h = h.clamp(-self.clip_qkv, self.clip_qkv)
+        return h if norm is None or self.norm_over_all else norm(h)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from .cache import Cache
 
 
 class ConvolutionModule(nn.Module):
@@ -26,5 +29,22 @@ class ConvolutionModule(nn.Module):
         if mask is not None:
             x = x.masked_fill(~mask[:, :, None], 0.0)
         x = F.pad(x.transpose(1, 2), (self.before, self.after))
+        x = self.depthwise(x).transpose(1, 2)
+        return self.contract(F.silu(self.norm(x)))
+
+
+class CachedConvolutionModule(ConvolutionModule):
+    """The causal convolution module for decoding: it keeps the last inputs of its convolution."""
+
+    def forward(  # type: ignore[override]  # another form of the same, with a cache
+        self, x: Tensor, cache: Cache, mask: Tensor | None = None
+    ) -> Tensor:
+        """x (batch, new steps, d_model), mask (batch, all steps) -> (batch, new steps, d_model)."""
+        x = F.glu(self.expand(x), dim=-1)
+        if mask is not None:
+            x = x.masked_fill(~mask[:, -x.shape[1] :, None], 0.0)
+        x, before = x.transpose(1, 2), cache.held("inputs")
+        x = F.pad(x, (self.before, 0)) if before is None else torch.cat([before, x], dim=-1)
+        cache.keep("inputs", x[..., x.shape[-1] - self.before :].clone())
         x = self.depthwise(x).transpose(1, 2)
         return self.contract(F.silu(self.norm(x)))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .cache import Cache, recent
+
 
 class TokenEmbedding(nn.Module):
     """One learned vector a token, as the first layer reads it."""
@@ -98,3 +100,26 @@ class SinusoidalPosition(nn.Module):
         if self.layout == "concat":
             return torch.cat([angles.sin(), angles.cos()], dim=-1).to(x.dtype)
         return torch.stack([angles.sin(), angles.cos()], dim=-1).flatten(1).to(x.dtype)
+
+
+class CachedTokenEmbedding(TokenEmbedding):
+    """The embedding for decoding: positions go on where the held steps end."""
+
+    def forward(self, tokens: Tensor, cache: Cache) -> Tensor:  # type: ignore[override]
+        """tokens (batch, new steps) -> (batch, new steps, d_model)."""
+        x = self.tokens(tokens)
+        if self.scale != 1.0:
+            x = x * self.scale
+        if self.position is not None:
+            x = x + recent(self.position(cache.whole(x)), x)
+        return x if self.norm is None else self.norm(x)
+
+
+class CachedSequenceEmbedding(SequenceEmbedding):
+    """The embedding of vectors for decoding: positions go on where the held steps end."""
+
+    def forward(self, x: Tensor, cache: Cache) -> Tensor:  # type: ignore[override]
+        """x (batch, new steps, d_model) -> the same."""
+        if self.position is not None:
+            x = x + recent(self.position(cache.whole(x)), x)
+        return x if self.norm is None else self.norm(x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 
 
@@ -15,17 +16,21 @@ class LmHead(nn.Module):
         d_model: int,
         vocab_size: int,
         bias: bool = False,
+        fixed_bias: bool = False,
         scale: float = 1.0,
         softcap: float | None = None,
     ) -> None:
         super().__init__()
         self.head = nn.Linear(d_model, vocab_size, bias=bias)
+        self.bias = nn.Buffer(torch.zeros(vocab_size)) if fixed_bias else None
         self.scale = scale
         self.softcap = softcap
 
     def forward(self, x: Tensor) -> Tensor:
         """x (batch, time, d_model) -> (batch, time, vocab_size)."""
         x = self.head(x)
+        if self.bias is not None:
+            x = x + self.bias
         if self.scale != 1.0:
             x = x * self.scale
         if self.softcap is not None:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cache import Cache
+
 
 class Mamba(nn.Module):
     """A gated, selective recurrence after a short causal convolution."""
@@ -58,3 +60,45 @@ def selective_scan(x: Tensor, dt: Tensor, rates: Tensor, into: Tensor, out: Tens
         decay = torch.cat([decay[:, :span], decay[:, span:] * decay[:, :-span]], dim=1)
         span *= 2
     return (state * out[:, :, None]).sum(dim=-1)
+
+
+class CachedMamba(Mamba):
+    """A state space for decoding: it keeps its state and the last inputs of its convolution."""
+
+    def forward(self, x: Tensor, cache: Cache) -> Tensor:  # type: ignore[override]
+        """x (batch, new steps, d_model) -> the same; earlier steps are in the state."""
+        x, gate = self.in_proj(x).chunk(2, dim=-1)
+        x, before = x.transpose(1, 2), cache.held("inputs")
+        if before is None:
+            x = F.pad(x, (self.kernel_size - 1, 0))
+        else:
+            x = torch.cat([before, x], dim=-1)
+        cache.keep("inputs", x[..., x.shape[-1] - self.kernel_size + 1 :].clone())
+        x = F.silu(self.conv(x)).transpose(1, 2)
+        dt, into, out = self.x_proj(x).split(self.sizes, dim=-1)
+        dt = F.softplus(self.dt_proj(dt))
+        states = selective_states(x, dt, -self.A_log.exp(), into, cache.held("state"))
+        cache.keep("state", states[:, -1].clone())  # not a view of all of them
+        y = (states * out[:, :, None]).sum(dim=-1) + self.D * x
+        return self.out_proj(y * F.silu(gate))
+
+
+def selective_states(
+    x: Tensor, dt: Tensor, rates: Tensor, into: Tensor, before: Tensor | None
+) -> Tensor:
+    """Every state of the recurrence of `selective_scan`, which goes on from the state `before`.
+
+    `before` (batch, channels, state) -> (batch, time, channels, state).
+    """
+    decay = torch.exp(dt[..., None] * rates)
+    state = (dt * x)[..., None] * into[:, :, None]
+    if before is not None:
+        first = state[:, :1] + decay[:, :1] * before[:, None]
+        state = torch.cat([first, state[:, 1:]], dim=1)
+    span = 1
+    while span < x.shape[1]:
+        joined = state[:, span:] + decay[:, span:] * state[:, :-span]
+        state = torch.cat([state[:, :span], joined], dim=1)
+        decay = torch.cat([decay[:, :span], decay[:, span:] * decay[:, :-span]], dim=1)
+        span *= 2
+    return state

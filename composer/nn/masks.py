@@ -59,3 +59,28 @@ def concat_masks(masks: list[Tensor | None], parts: list[Tensor]) -> Tensor | No
         ],
         dim=1,
     )
+
+
+def step_mask(
+    x: Tensor,
+    start: int,
+    padding: Tensor | None = None,
+    causal: bool = True,
+    window: int | None = None,
+) -> Tensor | None:
+    """The causal mask of steps that follow `start` held ones, whose keys are all of these.
+
+    x (batch, time, d_model), padding (batch, start + time) -> (1 or batch, 1, time, start + time),
+    or None for a single step that may read every key, and where causality is all there is.
+    """
+    assert causal, "a step that reads later ones cannot be decoded"
+    if start == 0:
+        return attention_mask(x, padding, causal, window)
+    if padding is None and x.shape[1] == 1 and window is None:
+        return None
+    keys = torch.arange(start + x.shape[1], device=x.device)
+    distance = keys[start:, None] - keys[None, :]
+    mask = distance >= 0
+    if window is not None:
+        mask = mask & (distance < window)
+    return mask if padding is None else combine_masks(padding[:, None, None, :], mask)

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .cache import Cache
 from .rope import rotate
 
 
@@ -73,3 +74,38 @@ class LatentAttention(nn.Module):
             scale=self.scale,
         )
         return self.o(x.transpose(1, 2).flatten(2))
+
+
+class CachedLatentAttention(LatentAttention):
+    """Latent attention for decoding: it keeps the latents, and the keys that have positions."""
+
+    def forward(  # type: ignore[override]  # another form of the same, with a cache
+        self,
+        x: Tensor,
+        cache: Cache,
+        rope: tuple[Tensor, Tensor],
+        mask: Tensor | None = None,
+        window: int | None = None,
+    ) -> Tensor:
+        """x (batch, new steps, d_model) -> the same; earlier steps are read from the cache."""
+        if self.q_down is not None and self.q_norm is not None:
+            q = self.q(self.q_norm(self.q_down(x)))
+        else:
+            q = self.q(x)
+        latent = cache.extend("latent", self.kv_norm(self.kv_down(x)), 1, window)
+        k_rope = cache.extend("k_rope", self.turn(self.k_rope(x)[:, None], rope), 2, window)
+        q, k, v = (
+            each.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # batch heads time dim
+            for each in (q, self.k(latent), self.v(latent))
+        )
+        q, q_rope = q.split([self.head_dim, self.rope_dim], dim=-1)
+        mask = None if mask is None else mask[..., -k.shape[2] :]
+        h = F.scaled_dot_product_attention(
+            torch.cat([q, self.turn(q_rope, rope)], dim=-1),
+            torch.cat([k, k_rope.expand(-1, self.num_heads, -1, -1)], dim=-1),
+            v,
+            attn_mask=mask,
+            is_causal=self.causal and mask is None and x.shape[1] > 1,
+            scale=self.scale,
+        )
+        return self.o(h.transpose(1, 2).flatten(2))

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from math import log
 
-from composer.graph.flops import flops_per_token
+from composer.targets.numbers.flops import flops_per_token
 
 from .amounts import amount, short
 from .laws import Law

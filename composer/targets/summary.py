@@ -75,7 +75,7 @@ def to_json(summary: Summary) -> str:
         "parameters": summary.parameters,
         "frozen": summary.frozen,
         "bytes": {name: summary.bytes(name) for name in BYTES},
-        "parts": [_record(row) for row in summary.rows],
+        "parts": [record(row) for row in summary.rows],
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
 
@@ -83,13 +83,12 @@ def to_json(summary: Summary) -> str:
 def to_csv(summary: Summary) -> str:
     """The rows of the summary as comma-separated values under a line of names."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(_record(summary.rows[0])), lineterminator="\n")
+    writer = csv.DictWriter(stream, list(record(summary.rows[0])), lineterminator="\n")
     writer.writeheader()
     for row in summary.rows:
-        record = _record(row)
         writer.writerow(
             {
-                **record,
+                **record(row),
                 "output": show(row.output),
                 "layers": " ".join(map(str, row.layers)),
                 "shared_with": " ".join(row.shared),
@@ -98,7 +97,8 @@ def to_csv(summary: Summary) -> str:
     return stream.getvalue()
 
 
-def _record(row: Row) -> dict[str, object]:
+def record(row: Row) -> dict[str, object]:
+    """A row as names and plain values."""
     return {
         "path": row.path,
         "kind": row.kind,

@@ -20,7 +20,9 @@ from composer.diagnostics import Problems, Span
 from composer.language.document import from_plain
 from composer.language.slots import Checking, component_in
 from composer.nn.masks import attention_mask
+from composer.targets.numbers.flops import flops
 from composer.targets.source.writing import constructor
+from tests.numbers.saved import saved_storages
 
 PLACE = Span("example", 1, 1, 1)
 
@@ -78,7 +80,22 @@ def _tensors(name: str, shape: Any, one: Placed) -> Any:
     return torch.randn(*shape)
 
 
-def run(module: nn.Module, one: Placed, inputs: Mapping[str, Any]) -> Any:
+def tables_of(one: Placed, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """What a stack makes for a component, by the argument that takes it."""
+    made = {}
+    for name, table in one.component.tables(one.axes).items():
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            made[name] = module_of(table).to(inputs["x"])(inputs["x"])
+    return made
+
+
+def run(
+    module: nn.Module,
+    one: Placed,
+    inputs: Mapping[str, Any],
+    tables: Mapping[str, Any] | None = None,
+) -> Any:
     """What the torch half makes of `inputs`, its masks and tables made as a stack makes them."""
     arguments: list[Tensor] = []
     for value in inputs.values():
@@ -88,10 +105,7 @@ def run(module: nn.Module, one: Placed, inputs: Mapping[str, Any]) -> Any:
         if mask.over != "padding":
             source = inputs["memory" if mask.over == "memory" else "x"]
             given[name] = attention_mask(source, causal=mask.causal, window=mask.window)
-    for name, table in one.component.tables(one.axes).items():
-        with torch.random.fork_rng():
-            torch.manual_seed(0)
-            given[name] = module_of(table).to(arguments[0])(arguments[0])
+    given |= tables_of(one, inputs) if tables is None else tables
     return module(*arguments, **given)
 
 
@@ -130,17 +144,60 @@ def check_shapes(one: Placed) -> None:
 
 
 def check_flops(one: Placed) -> None:
-    """A forward pass costs what is declared.
+    """A forward pass, and a backward pass for whatever needs gradients, cost what is declared.
 
     Counted on the meta device: on others torch 2.13 counts scaled_dot_product_attention as nothing.
     What depends on values, as the choice of experts does, can run on a real device only.
     """
     device = "cpu" if one.component.data_dependent else "meta"
     module = module_of(one).to(device).eval()
-    inputs = {name: _to(value, device) for name, value in inputs_of(one).items()}
-    with FlopCounterMode(display=False) as counter, torch.device(device):
-        run(module, one, inputs)
-    assert counter.get_total_flops() == one.flops()
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    ports = {port.name for port in one.component.parsed.inputs}
+    tables = {name for name, table in one.component.tables(one.axes).items() if table.tensors}
+    for of_inputs, of_parameters in ((True, True), (False, True), (True, False)):
+        for parameter in trained:
+            parameter.requires_grad_(of_parameters)
+        given = {name: _to(value, device) for name, value in inputs_of(one).items()}
+        inputs = {name: _leaves(value, of_inputs) for name, value in given.items()}
+        with FlopCounterMode(display=False) as counter, torch.device(device):
+            outputs = [out for out in results(run(module, one, inputs)) if out.requires_grad]
+        assert counter.get_total_flops() == one.flops()
+        names = tables | set(ports if of_inputs else ()) | set(one.tensors if of_parameters else ())
+        declared = flops(one, lambda name, names=names: _within(name, names)).backward
+        with FlopCounterMode(display=False) as counter:
+            torch.autograd.backward([out.sum() for out in outputs])
+        assert counter.get_total_flops() == declared
+
+
+def check_kept(one: Placed) -> None:
+    """A training step keeps no more than is declared, and not much less."""
+    module = module_of(one).train()
+    inputs = {name: _leaves(value, True) for name, value in inputs_of(one).items()}
+    declared = one.component.kept(one.axes)
+    tables = tables_of(one, inputs)
+    of_ports = [t for port in declared.ports for t in _several({**inputs, **tables}[port])]
+    saved = saved_storages(module, lambda: run(module, one, inputs, tables))
+    expected = declared.numbers * 4 + declared.others + sum(t.nbytes for t in of_ports)
+    expected += saved.results[0].nbytes if declared.result else 0
+    if any(t.untyped_storage().data_ptr() in saved.returned for t in of_ports):
+        return  # the result is a part of the input: whoever keeps it keeps all of that
+    assert saved.nbytes <= expected <= 1.15 * saved.nbytes + 300  # of examples of a few steps
+
+
+def _several(value: Any) -> tuple[Tensor, ...]:
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _leaves(value: Any, needed: bool) -> Any:
+    several = value if isinstance(value, tuple) else (value,)
+    made = tuple(t.requires_grad_(needed and t.is_floating_point()) for t in several)
+    return made if isinstance(value, tuple) else made[0]
+
+
+def _within(name: str, names: set[str]) -> bool:
+    return name.partition(".")[0] in names or any(
+        f"{known}.".startswith(f"{name}.") for known in names
+    )
 
 
 def _to(value: Any, device: str) -> Any:

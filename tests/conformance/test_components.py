@@ -30,6 +30,7 @@ ADAPTERS = [
     for index, options in enumerate(cls.examples)
     if {"linear_adapter", "result_adapter"} & set(cls.slots)
 ]
+SCALINGS = {kind for kind, cls in OURS.items() if "rope_scaling" in cls.slots}
 STATEFUL = [p for p in EXAMPLES if not checks.is_expression(placed(*p.values))]
 STATELESS = [p for p in EXAMPLES if checks.is_expression(placed(*p.values))]
 
@@ -113,6 +114,7 @@ def test_every_torch_half_belongs_to_a_kind():
     }  # fmt: skip
 
     used = {made(*p.values).half for p in EXAMPLES} | {cls.module for cls in OURS.values()}
+    used |= {cls.cached for cls in OURS.values()}
 
     adapters = {made(*p.values) for p in ADAPTERS}
     used |= {one.half for one in adapters} | {one.holder for one in adapters}
@@ -136,6 +138,15 @@ def test_results_have_the_declared_shapes(kind, options):
 @pytest.mark.parametrize(("kind", "options"), STATEFUL)
 def test_flops_are_what_torch_counts(kind, options):
     checks.check_flops(placed(kind, options))
+
+
+IN_A_MODEL = [p for p in STATEFUL if p.values[0] not in {"rope", "alibi", *SCALINGS}]
+"""Without tables and what is in them, which a stack makes from no parameters."""
+
+
+@pytest.mark.parametrize(("kind", "options"), IN_A_MODEL)
+def test_what_is_kept_for_the_backward_pass_is_declared(kind, options):
+    checks.check_kept(placed(kind, options))
 
 
 @pytest.mark.parametrize(("kind", "options"), STATEFUL)
@@ -316,9 +327,13 @@ def test_initialization_sets_every_matrix_as_it_says(kind, options):
         fan_out, fan_in = layer.weight.shape[:2]
         inner = layer.weight[0, 0].numel() if layer.weight.dim() > 2 else 1
         xavier = (2 / ((fan_in + fan_out) * inner)) ** 0.5
-        std = given["std"] if kind == "normal" else xavier
-        if kind == "xavier" and isinstance(layer, nn.Embedding):
-            std = layer.embedding_dim**-0.5
+        std = {
+            "normal": given.get("std"),
+            "xavier": xavier,
+            "fan_in": given.get("gain", 1) * (fan_in * inner) ** -0.5,
+        }[kind]
+        if isinstance(layer, nn.Embedding):
+            std = layer.embedding_dim**-0.5 if kind == "xavier" else given["std"]
         assert layer.weight.std().item() == pytest.approx(std, rel=0.05)
         assert layer.weight.mean().item() == pytest.approx(
             0, abs=4 * std / layer.weight.numel() ** 0.5

@@ -111,7 +111,7 @@ def test_signs_stand_out_from_what_they_are_on(colors):
         ({"decoder": 0}, {"decoder.layers", "encoder.attention"}, {"decoder.attention"}),
         ({"encoder": 2}, {"encoder.attention.q", "decoder.attention"}, {"encoder.attention"}),
     ],
-    ids=str,
+    ids=["encoder-0", "decoder-0", "encoder-2"],
 )
 def test_a_stack_has_a_depth_of_its_own(depths, there, gone):
     drawing = drawn(TRANSFORMER, depths=depths)

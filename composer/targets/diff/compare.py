@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from composer.graph.flops import flops_per_token
 from composer.graph.graph import Graph, Node
 from composer.language.document import get, plain
 from composer.language.flow import flow
 from composer.language.spec import ModelSpec
+from composer.targets.numbers.flops import flops_per_token
 
 from .tensors import Fate, fates
 

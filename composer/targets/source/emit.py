@@ -11,8 +11,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
+from composer.graph.decoding import Decoding
 from composer.graph.graph import Graph, LayerKind, Stack
 
+from .decoding import decoding_class
 from .folding import fold_for_model, tidy
 from .layers import layer_class
 from .library import Definition, definitions, names_in
@@ -24,6 +26,7 @@ from .writing import docstring
 Mode = Literal["standalone", "linked"]
 
 _IMPORTS = {
+    "Any": "from typing import Any",
     "NamedTuple": "from typing import NamedTuple",
     "partial": "from functools import partial",
     "torch": "import torch",
@@ -40,8 +43,18 @@ _IMPORTS = {
 
 def emit(graph: Graph, mode: Mode = "standalone") -> str:
     """The source of a model: a module of Python that needs torch, and einops where it is used."""
+    return _file(plan(graph, definitions(kinds_in(graph))), mode)
+
+
+def emit_decoding(decoding: Decoding) -> tuple[str, str]:
+    """The source of a model that is run step by step, linked to `composer.nn`; its class's name."""
+    made = plan(decoding.graph, definitions(kinds_in(decoding.graph)), decoding)
+    return _file(made, "linked"), made.classes["model"]
+
+
+def _file(made: Plan, mode: Mode) -> str:
+    graph = made.graph
     library = definitions(kinds_in(graph))
-    made = plan(graph, library)
     texts = _structure(made)
     used = _used(texts, library)
     imports: list[str] = []
@@ -82,6 +95,8 @@ def _structure(made: Plan) -> list[str]:
     graph = made.graph
     layers = _layers(made)
     stacks = [stack_class(stack, made) for stack in graph.stacks]
+    if made.decoding is not None:
+        return [decoding_class(made), *stacks, *layers]
     return [output_class(made), model_class(made), *stacks, *layers]
 
 

@@ -31,6 +31,11 @@ class StackText:
         return f"{self.prefix}{name}"
 
     @property
+    def stepping(self) -> bool:
+        """Whether the text is that of a decoding step."""
+        return self.plan.steps(self.stack.name)
+
+    @property
     def keeps_states(self) -> bool:
         """Whether somebody reads the state after single layers."""
         return self.stack.name in states_read(self.plan.graph)
@@ -45,7 +50,9 @@ class StackText:
         lines = []
         if self.stack.embed is not None:
             self.plan.use(self.stack.embed.placed, {})
-            lines.append(f"{self.x} = {self.holder}.embed({source})")
+            cached = self.stepping and self.stack.embed.component.cached
+            given = f'{source}, cache["embed"]' if cached else source
+            lines.append(f"{self.x} = {self.holder}.embed({given})")
         elif source != self.x:
             lines.append(f"{self.x} = {source}")
         for memory in self.stack.memories:
@@ -101,6 +108,9 @@ class StackText:
     def _side(self, key: object) -> list[str]:
         if not isinstance(key, tuple):
             self.sides[key] = self.local(str(key))
+            if self.stepping:
+                table = f"{self.holder}.{key}(cache.whole({self.x}))"
+                return [f"{self.sides[key]} = recent({table}, {self.x})"]
             return [f"{self.sides[key]} = {self.holder}.{key}({self.x})"]
         over, causal, window = key
         if over == "padding":
@@ -119,6 +129,9 @@ class StackText:
             arguments.append(f"padding={padding}")
         arguments += ["causal=True"] if causal else []
         arguments += [f"window={window}"] if window is not None else []
+        if self.stepping and not memory:
+            arguments.insert(1, "cache.start")
+            return call(f"{self.sides[key]} = step_mask", arguments, 0)
         return call(f"{self.sides[key]} = attention_mask", arguments, 0)
 
     # The loop over the layers
@@ -176,6 +189,8 @@ class StackText:
                 yield f"{self.states if own else f'{state.part}_states'}[{index}]"
         for key, _ in arguments.sides.values():
             yield self.sides[key]
+        if self.stepping:
+            yield "cache[i]"
 
     def loop(self) -> list[str]:
         """The loop over the layers of a stack that runs by itself."""

@@ -10,7 +10,7 @@ from composer.graph.graph import Body, Branch, LayerKind, Node, Skip, Stack
 from composer.shapes import symbol
 
 from .plan import Given, Plan, axes_text, memory_mask
-from .writing import WIDTH, assign, call, constructor, docstring, literal
+from .writing import WIDTH, assign, cached_constructor, call, constructor, docstring, literal
 
 Side = tuple[str, bool, int | None]
 """What a stack makes once for its layers: which kind of mask or table, and its options."""
@@ -42,11 +42,12 @@ def body_sides(body: Body, stack: Stack, plan: Plan) -> Iterator[tuple[str, obje
         padding = stack.value.mask
         if mask.over == "memory":
             padding = memory_mask(plan.graph, stack, body.reads[0])
-        if padding is None and (mask.window is None or mask.over != "x"):
+        stepping = plan.steps(stack.name) and mask.causal
+        if padding is None and (mask.window is None or mask.over != "x") and not stepping:
             continue
-        given: Given = (
-            "tensor" if mask.window is not None else plan.masks.get(padding or "", "maybe")
-        )
+        given: Given = plan.masks.get(padding or "", "maybe")
+        if mask.window is not None and not stepping:
+            given = "tensor"
         yield argument, mask_key(mask, body.reads), given
     for argument, table in placed.component.tables(placed.axes).items():
         yield argument, stack.table_name(table), "tensor"
@@ -86,11 +87,15 @@ def layer_class(kind: LayerKind, stack: Stack, plan: Plan, name: str) -> str:
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
     for node in _held(kind):
         more = {"return_weights": True} if node.name in kind.weights else {}
-        lines += assign(f"self.{node.name}", constructor(node.placed, **more))
+        made = constructor(node.placed, **more)
+        if plan.steps(stack.name):
+            made = cached_constructor(node.placed)
+        lines += assign(f"self.{node.name}", made)
     rates = {branch.dropout for branch in kind.branches if branch.dropout}
     for rate in sorted(rates):
         lines.append(f"        self.{_dropout(rate, rates)} = nn.Dropout({literal(rate)})")
-    lines += ["", *_signature(kind, arguments), *docstring(_shapes(stack), 8)]
+    signature = _signature(kind, arguments, with_cache=plan.steps(stack.name))
+    lines += ["", *signature, *docstring(_shapes(stack), 8)]
     for skip in kind.skips:
         lines += _skip(skip)
     for branch in kind.branches:
@@ -122,11 +127,12 @@ def _summary(kind: LayerKind) -> str:
     return f"{text[:1].upper()}{text[1:]}{placement}."
 
 
-def _signature(kind: LayerKind, arguments: LayerArguments) -> list[str]:
+def _signature(kind: LayerKind, arguments: LayerArguments, *, with_cache: bool) -> list[str]:
     parts = ["self", "x: Tensor", *(f"{name}: Tensor" for name in arguments.reads)]
     for name, (key, given) in arguments.sides.items():
         kind_ = arguments.types.get(key, "Tensor")
         parts.append(f"{name}: {kind_}{' | None' if given == 'maybe' else ''}")
+    parts += ["cache: Cache"] if with_cache else []
     count = len(kind.weights)
     returns = "Tensor" if not count else f"tuple[{', '.join(['Tensor'] * (count + 1))}]"
     return call("def forward", parts, 4, f" -> {returns}:")
@@ -219,8 +225,20 @@ def _extra(body: Body, stack: Stack, plan: Plan, arguments: LayerArguments) -> t
     for argument, key, may in body_sides(body, stack, plan):
         given[argument] = may
         texts.append(f"{argument}={_side(argument, key, arguments)}")
+    if plan.steps(stack.name):
+        texts += _kept(body)
     plan.use(body.node.placed, given)
     return tuple(texts)
+
+
+def _kept(body: Body) -> Iterator[str]:
+    """Where a body keeps what it needs of earlier steps, and how many of them."""
+    placed = body.node.placed
+    if placed.component.cached:
+        yield f'cache=cache["{body.node.name}"]'
+        for mask in placed.component.masks(placed.axes).values():
+            if mask.window is not None:
+                yield f"window={mask.window}"
 
 
 def _side(argument: str, key: object, arguments: LayerArguments) -> str:

@@ -40,7 +40,7 @@ def model_class(plan: Plan) -> str:
     base = "TiedModule" if weights else "nn.Module"
     lines = [f"class {plan.classes['model']}({base}):", *docstring(_about(graph), 4), ""]
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
-    lines += [f"        {line}" for line in _parts(plan)]
+    lines += [f"        {line}" for line in constructions(plan)]
     lines += [f"        {line}" for line in module_ties(graph)]
     start = graph.initialization
     if start.component.kind != "torch":
@@ -68,7 +68,8 @@ def _initialization(component: Component, arguments: dict[str, object]) -> str:
     return f"partial({name}, {', '.join(changed)})" if changed else name
 
 
-def _parts(plan: Plan) -> Iterator[str]:
+def constructions(plan: Plan) -> Iterator[str]:
+    """Statements that make the parts of a model."""
     for part in plan.graph.parts.values():
         if isinstance(part, Stack):
             yield f"self.{part.name} = {plan.classes[part.name]}()"
@@ -97,7 +98,7 @@ def _forward(plan: Plan) -> list[str]:
     done: set[str] = set()
     for part in graph.parts.values():
         if part.name not in done:
-            lines += [f"        {line}" for line in _run(part, plan)]
+            lines += [f"        {line}" for line in run(part, plan)]
         done |= {part.name, *(part.lockstep if isinstance(part, Stack) else ())}
     return [*lines, *_return(plan)]
 
@@ -129,7 +130,8 @@ def _several(output: Output, plan: Plan) -> str:
     return first.partition("[")[0]
 
 
-def _run(part: Input | Stack | Module | Output, plan: Plan) -> Iterator[str]:
+def run(part: Input | Stack | Module | Output, plan: Plan) -> Iterator[str]:
+    """Statements that compute a part in forward; of stacks in step, those of all of them."""
     if isinstance(part, Input):
         if isinstance(part.padding, int):
             yield f"{part.name}_mask = {part.name} != {part.padding}"
@@ -161,6 +163,7 @@ def _run_stack(stack: Stack, plan: Plan) -> Iterator[str]:
         variable(stack.source, plan.graph),
         *(name for name, _ in parameters_of(stack, plan)),
     ]
+    arguments += [f'cache["{stack.name}"]'] if plan.steps(stack.name) else []
     x = local(stack.name, plan.graph)
     names = [x if n == "x" else f"{stack.name}_{n}" for n in results_of(stack, plan)]
     yield from call(f"{', '.join(names)} = self.{stack.name}", arguments, 0)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from composer.components.component import Placed
+from composer.graph.decoding import Decoding
 from composer.graph.graph import Graph, Input, LayerKind, Module, Stack, State
 from composer.shapes import Shape
 
@@ -18,13 +19,21 @@ Given = Literal["tensor", "maybe"]
 
 @dataclass
 class Plan:
-    """Names of classes and variables, and how the torch halves are called."""
+    """Names of classes and variables, and how the torch halves are called.
+
+    With `decoding` the text is that of single steps, whose halves are the cached ones.
+    """
 
     graph: Graph
     classes: dict[int | str, str] = field(default_factory=dict)
     taken: set[str] = field(default_factory=set)
     uses: dict[str, list[dict[str, Given]]] = field(default_factory=dict)
     masks: dict[str, Given] = field(default_factory=dict)
+    decoding: Decoding | None = None
+
+    def steps(self, part: str) -> bool:
+        """Whether a part runs at each step of decoding, with a cache."""
+        return self.decoding is not None and part in self.decoding.steps
 
     def name_class(self, key: int | str, wanted: str) -> str:
         """A class name of its own for `key`."""
@@ -45,9 +54,9 @@ class Plan:
             self.use(part, passed)
 
 
-def plan(graph: Graph, library: Iterable[str]) -> Plan:
+def plan(graph: Graph, library: Iterable[str], decoding: Decoding | None = None) -> Plan:
     """Names for everything in `graph`; none of `library` is taken again."""
-    made = Plan(graph, taken=set(library))
+    made = Plan(graph, taken=set(library), decoding=decoding)
     for part in graph.parts.values():
         if isinstance(part, Input) and part.padding is not None:
             made.masks[f"{part.name}_mask"] = "maybe" if part.padding == "mask" else "tensor"

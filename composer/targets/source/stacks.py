@@ -9,7 +9,7 @@ from composer.graph.graph import Stack, State
 from .forward import StackText, outside_name
 from .layers import arguments_of
 from .plan import Plan, axes_text, local, memory_mask, reads_of
-from .writing import WIDTH, assign, call, condition, constructor, docstring
+from .writing import WIDTH, assign, cached_constructor, call, condition, constructor, docstring
 
 
 def stack_class(stack: Stack, plan: Plan) -> str:
@@ -18,7 +18,8 @@ def stack_class(stack: Stack, plan: Plan) -> str:
     lines = [f"class {name}(nn.Module):", *docstring(_summary(stack), 4), ""]
     lines += ["    def __init__(self) -> None:", "        super().__init__()"]
     if stack.embed is not None:
-        lines += assign(f"self.{stack.embed.name}", constructor(stack.embed.placed))
+        make = cached_constructor if plan.steps(stack.name) else constructor
+        lines += assign(f"self.{stack.embed.name}", make(stack.embed.placed))
     for table in stack.tables:
         lines += assign(f"self.{table.name}", constructor(table.placed))
     for memory in stack.memories:
@@ -104,6 +105,7 @@ def _forward(stack: Stack, plan: Plan) -> list[str]:
         f"{source}: Tensor",
         *(f"{n}: {kind}" for n, kind in parameters_of(stack, plan)),
     ]
+    parts += ["cache: Cache"] if plan.steps(stack.name) else []
     kinds = ["Tensor" if name == text.x else "list[Tensor]" for name in results]
     returns = kinds[0] if len(kinds) == 1 else f"tuple[{', '.join(kinds)}]"
     lines = call("def forward", parts, 4, f" -> {returns}:")

@@ -73,6 +73,12 @@ def constructor(placed: Placed, **more: object) -> str:
     return f"{module}({', '.join([*numbered, *named])})"
 
 
+def cached_constructor(placed: Placed) -> str:
+    """The call that makes a component's form for decoding, where it has one."""
+    made, cached = constructor(placed), placed.component.cached
+    return made.replace(placed.component.half, cached, 1) if cached else made
+
+
 _TORCH: dict[str, dict[str, object]] = {
     "nn.LayerNorm": {"eps": 1e-5, "bias": True},
     "nn.RMSNorm": {},

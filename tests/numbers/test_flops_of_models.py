@@ -7,12 +7,12 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 import composer
-from composer.graph.flops import flops, flops_per_token
 from composer.shapes import evaluate, lengths_in
+from composer.targets.numbers.flops import flops_of_model, flops_per_token
 
 
 def test_gpt2_costs_what_is_known_of_it():
-    total = flops(composer.graph("specs/gpt2.yaml"))
+    total = flops_of_model(composer.graph("specs/gpt2.yaml"))
 
     assert evaluate(total, {"batch": 1, "tokens": 1024}) == 291_648_307_200
 
@@ -28,7 +28,7 @@ def test_gpt2_costs_what_is_known_of_it():
 )
 def test_a_model_costs_what_torch_counts(spec, size, inputs):
     graph = composer.graph(spec, size=size)
-    total = flops(graph)
+    total = flops_of_model(graph)
     lengths = {name: inputs.get(name, 6) for name in lengths_in(total)} | {"batch": 2}
     given = {}
     for entry in graph.inputs:

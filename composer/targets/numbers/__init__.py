@@ -1,0 +1,1 @@
+"""Exact numbers of a model before it is built: operations, memory, cache."""

@@ -1,0 +1,235 @@
+"""Runs that are killed again and again, and must end as if they never were.
+
+    make crashes                    100 runs, each killed two or three times or more
+    python -m tests.training.crashes --runs 20 --without random
+
+Each run is a process of its own, killed by SIGKILL: at its n-th operation on files, most often in the
+middle of a checkpoint, or after a random time. It is started again until it ends. Then parameters,
+the optimizer's averages, random states and the log must equal, bit by bit, those of a run that was
+left alone. With `--without PART`, a part of the state is not restored, and nearly no run may pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+
+import composer
+from composer.training import checkpoint, loop, read_data
+from composer.training import run as running
+
+SPEC = """\
+composer: 1
+name: crashing
+inputs: {tokens: {kind: tokens, vocab_size: 256}}
+decoders:
+  decoder:
+    {from: tokens, d_model: 8, num_layers: 1, dropout: 0.2, attention: {num_heads: 2, position: rope}}
+outputs: {logits: {from: decoder, head: lm}}
+train:
+  {steps: 24, batch_size: 2, accumulate: 2, length: 8, lr: 1e-2, warmup: 5, log_every: 3,
+   eval_every: 6, eval_batches: 2, checkpoint_every: 2, keep: 1}
+"""
+TEXT = " ".join(f"{n} times {n + 1} is {n * (n + 1)}." for n in range(12))
+PARTS = ("random", "cursor", "optimizer", "schedule", "sums")
+OPERATIONS = ("mkdir", "rename", "fsync", "open", "unlink", "rmdir", "replace")
+
+
+def main() -> int:
+    """Runs the campaign; the exit status is 0 if all is as it must be."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--without", choices=PARTS, help="a part that is not restored")
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        same, landed = campaign(Path(folder), chosen.runs, chosen.seed, chosen.without)
+    kills = sum(landed.values())
+    print(f"{same} of {chosen.runs} runs are bit-identical after {kills} kills, which landed")  # noqa: T201 - the report
+    for place, count in landed.most_common():
+        print(f"  {count:>4}  {place}")  # noqa: T201
+    good = same * 10 <= chosen.runs if chosen.without else same == chosen.runs
+    return 0 if good else 1
+
+
+def campaign(
+    folder: Path, runs: int, seed: int, without: str | None = None, timed: float = 0.4
+) -> tuple[int, Counter[str]]:
+    """How many runs end as one that is left alone, and where kills have landed.
+
+    A share of the kills is `timed`; all others are at an operation on files, and so the same again.
+    """
+    chance = random.Random(seed)
+    text = folder / "text.txt"
+    text.write_text(TEXT)
+    work = prepared(text)
+    assert attempt(lambda: work(folder / "whole", None)) == 0
+    wanted = digest(folder / "whole")
+    same, landed = 0, Counter[str]()
+    for number in range(runs):
+        out = folder / str(number)
+        landed += killed_until_done(lambda out=out: work(out, without), out, chance, timed)
+        same += digest(out) == wanted
+        shutil.rmtree(out)
+    return same, landed
+
+
+def prepared(text: Path) -> Callable[[Path, str | None], None]:
+    """One process of a run; what is the same in all of them is made once, before they fork."""
+    spec = composer.load(SPEC)
+    data = read_data(spec, text, evaluation=text)
+    graph, model = composer.graph(spec), composer.build(spec, seed=0)
+    source = composer.source(graph)
+
+    def work(out: Path, without: str | None) -> None:
+        running.emit = lambda graph: source
+        loop.plot = lambda folder: None
+        if without is not None:
+            forget(without)
+        loop.train(copy.deepcopy(model), graph, data, spec.train, out=out, device="cpu")
+
+    # torch loads more of itself with the first update: once here, not in each process.
+    loop.train(copy.deepcopy(model), graph, data, spec.train, out=text.with_name("first"))
+    return work
+
+
+def forget(part: str) -> None:
+    """Restores all but a part, in this process."""
+    whole = running.Run.restore
+
+    def restore(run: running.Run, found: checkpoint.Checkpoint) -> None:
+        gathered = run.optimizer.state_dict()
+        whole(run, found)
+        if part == "random":
+            torch.manual_seed(0)
+        elif part == "cursor":
+            run.stream = running.training_batches(run.data, run.settings, run.batches + 1)
+        elif part == "optimizer":
+            run.optimizer.load_state_dict(gathered)
+        elif part == "sums":
+            run.sums = running._Sums(run.device)
+
+    running.Run.restore = restore
+    if part == "schedule":
+        share, first = running.share, []
+        running.share = lambda step, settings: share(step - first_of(first, step), settings)
+
+
+def first_of(seen: list[int], step: int) -> int:
+    """The first step that was asked for, as of a schedule that starts anew in each process."""
+    if not seen:
+        seen.append(step)
+    return seen[0]
+
+
+def killed_until_done(
+    work: Callable[[], None], out: Path, chance: random.Random, timed: float
+) -> Counter[str]:
+    """Starts a run again until it ends; kills its first processes, and says where."""
+    landed, kills = Counter[str](), 0
+    while True:
+        aimed = chance.randrange(1, 60) if chance.random() >= timed else None
+        after = None if aimed else chance.uniform(0.0, 1.0)
+        if kills >= 3:
+            aimed = after = None
+        status = attempt(work, aimed, after)
+        if status == 0:
+            return landed
+        assert status == -signal.SIGKILL, f"a run ended with {status} by itself"
+        kills += 1
+        landed[place_of(out)] += 1
+
+
+def attempt(work: Callable[[], None], aimed: int | None = None, after: float | None = None) -> int:
+    """Runs work in a process; kills it at an operation on files, or after a time in seconds."""
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            if aimed is not None:
+                kill_at(aimed)
+            work()
+            status = 0
+        except Exception:  # noqa: BLE001 - shown, and then the status says it
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    if after is not None:
+        time.sleep(after)
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def kill_at(count: int) -> None:
+    """Kills this process in place of its operation on files of that number."""
+    left = [count]
+
+    def guarded(operation: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            left[0] -= 1
+            if left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return operation(*arguments, **options)
+
+        return call
+
+    for name in OPERATIONS:
+        setattr(os, name, guarded(getattr(os, name)))
+    checkpoint.save_file = torn(guarded(checkpoint.save_file), left)
+
+
+def torn(save_file: Callable[..., object], left: list[int]) -> Callable[..., object]:
+    """A `save_file` that is also killed when half of the file is written."""
+
+    def call(tensors: object, path: Path) -> None:
+        save_file(tensors, path)
+        left[0] -= 1
+        if left[0] == 0:
+            os.truncate(path, path.stat().st_size // 2)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    return call
+
+
+def place_of(out: Path) -> str:
+    """Where a kill has landed, by what it has left."""
+    folder = out / loop.CHECKPOINTS
+    names = [path.name for path in folder.glob(".step-*")] if folder.is_dir() else []
+    if any(name.endswith(".part") for name in names):
+        return "within a checkpoint"
+    if names:
+        return "while an old checkpoint was removed"
+    whole = checkpoint.newest(folder)[0] if folder.is_dir() else None
+    return "before the first checkpoint" if whole is None else "between checkpoints"
+
+
+def digest(out: Path) -> str:
+    """Everything that a run has come to: its last checkpoint and its log, as one hash."""
+    found, damaged = checkpoint.newest(out / loop.CHECKPOINTS)
+    assert found is not None
+    assert not damaged
+    made = hashlib.sha256((out / "log.csv").read_bytes())
+    for file in sorted(found.path.iterdir()):
+        made.update(file.name.encode() + file.read_bytes())
+    return made.hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
