@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from composer.shapes import Axes, Size
+from composer.shapes import Axes
 
 from .component import Component, Label, Name, Role, Tensors
+from .costs import Kept, Product
 from .feed_forward import ACTIVATIONS, Activation
 from .options import Positive
 
@@ -55,8 +56,15 @@ class BottleneckAdapter(Component):
             "activation": activation,
         }
 
-    def flops(self, axes: Axes) -> Size:
-        return 4 * axes.rows * axes.bottleneck * axes.out_features
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        each = 2 * axes.rows * axes.bottleneck * axes.out_features
+        return (
+            Product(each, ("y",), ("down.weight",)),
+            Product(each, ("y", "down"), ("up.weight",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        return Kept(("y",), axes.rows * (axes.out_features + 2 * axes.bottleneck))
 
     def label(self, axes: Axes) -> Label:
         return Label("adapter", f"{self.bottleneck}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import prod
 from typing import Any, ClassVar, Literal
@@ -438,7 +438,20 @@ class Placed:
             ports = tuple(port.name for port in part.component.parsed.inputs)
             before = component.before(name, self.axes)
             found += tuple(of_part(product, name, ports, before) for product in part.products())
-        return found
+        return (*found, *(p for adapter in self.adapters for p in _adapted(found, adapter)))
+
+
+def _adapted(found: tuple[Product, ...], adapter: Adapter) -> Iterator[Product]:
+    """The products of an adapter: it reads what its linear map reads, or what that makes."""
+    own = tuple(f"{adapter.linear}.{name}".lstrip(".") for name in ("weight", "bias"))
+    read = next((p.left for p in found if own[0] in p.right), ())
+    ports = {"x": read, "y": (*read, *own)}
+
+    def renamed(sources: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(n for s in sources for n in ports.get(s, (f"{adapter.path}.{s}",)))
+
+    for product in adapter.placed.products():
+        yield replace(product, left=renamed(product.left), right=renamed(product.right))
 
 
 def _after_map(tensors: Tensors, adapter: Adapter) -> Tensors:

@@ -7,9 +7,10 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from composer.shapes import Axes, Size
+from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
+from .costs import Kept, Product
 from .options import Positive, PositiveNumber, Probability
 
 
@@ -71,10 +72,26 @@ class Lora(Component):
         sizes = {"in_features": axes.in_features, "out_features": axes.out_features}
         return {**sizes, "rank": self.rank, "scale": self.scale, "dropout": self.dropout}
 
-    def flops(self, axes: Axes) -> Size:
+    def products(self, axes: Axes) -> tuple[Product, ...]:
+        wide = 2 * axes.in_features * axes.out_features
         if self.dora:
-            return 2 * axes.in_features * axes.out_features * (axes.rank + axes.rows)
-        return 2 * axes.rows * axes.rank * (axes.in_features + axes.out_features)
+            weight = ("a", "b", "magnitude")
+            return (
+                Product(wide * axes.rank, ("b",), ("a",)),
+                Product(wide * axes.rows, ("x",), weight),
+            )
+        low = 2 * axes.rows * axes.rank
+        return (
+            Product(low * axes.in_features, ("x",), ("a",)),
+            Product(low * axes.out_features, ("x", "a"), ("b",)),
+        )
+
+    def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
+        """What A makes, or with lengths of rows the changed weights; what dropout leaves."""
+        left = 2 * axes.rows * axes.in_features if self.dropout else 0
+        if self.dora:
+            return Kept(("x",), 3 * axes.in_features * axes.out_features + left)
+        return Kept(("x",), axes.rows * axes.rank + left)
 
     def label(self, axes: Axes) -> Label:
         words = ["rs" if self.scaling == "rslora" else "", "DoRA" if self.dora else "LoRA"]

@@ -8,7 +8,7 @@ can be, with a mask as numbers for each layer that has one.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from composer.components.component import Placed
@@ -64,7 +64,12 @@ def kept_by_call(graph: Graph, made: Trace, at: Setting) -> list[KeptBytes]:
 def _kept(call: Call, at: Setting, *, masked: bool) -> Kept:
     if call.placed is not None:
         axes = _in_numbers(call.placed, at)
-        return call.placed.component.kept(axes, masked=masked, weights=call.weights)
+        kept = call.placed.component.kept(axes, masked=masked, weights=call.weights)
+        added = [
+            each.placed.component.kept(_in_numbers(each.placed, at)).numbers
+            for each in call.placed.adapters
+        ]
+        return replace(kept, numbers=kept.numbers + sum(added))
     if call.operation == "dropout":
         return Kept(numbers=prod(map(at.number, call.shape)))
     return Kept()
