@@ -128,6 +128,8 @@ def test_padding_is_as_good_as_absence(case):
     graph = graph_of(case)
     if split_by(graph):
         pytest.skip("a length that is split cannot be cut by three")
+    if not all(_length(item) for item in _padded(case)):
+        pytest.skip("a length that is a number cannot be cut")
     inputs = inputs_of(graph)
     masks = _masks(case, inputs)
     cut = {name for item in _padded(case) for name in _length(item)}
@@ -144,6 +146,8 @@ def test_padding_is_as_good_as_absence(case):
         first, second = (_one(outputs, output.name) for outputs in (padded, whole))
         if [n for s in output.value.shape[:1] for n in _names(s)] != ["batch"]:
             continue
+        if "batch" in [n for s in output.value.shape[1:] for n in _names(s)]:
+            continue  # of each example with each: it depends on the others
         real = first[-1][masks[mask][-1]] if mask in masks else first[-1]
         torch.testing.assert_close(
             real, second[0], rtol=1e-4, atol=1e-4, msg=lambda m, n=output.name: f"{n}: {m}"
