@@ -163,7 +163,7 @@ def test_the_built_model_runs_and_has_the_declared_tensors(plugin):
 def test_its_flops_are_those_that_torch_counts(plugin):
     from torch.utils.flop_counter import FlopCounterMode
 
-    from composer.components.component import place
+    from composer.components.placed import place
     from composer.shapes import evaluate
 
     module = load_plugin(plugin)

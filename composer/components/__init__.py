@@ -37,12 +37,11 @@ from .component import (
     Mask,
     Name,
     OptionError,
-    Placed,
     Tensors,
     component_class,
     kinds_for,
-    place,
 )
+from .placed import Placed, place
 
 __all__ = [
     "KINDS",

@@ -10,10 +10,11 @@ from typing_extensions import Self
 
 from composer.shapes import Axes
 
-from .component import Component, Label, LinearMap, Mask, OptionError, Placed, Tensors, place
+from .component import Component, Label, LinearMap, Mask, OptionError, Tensors
 from .costs import Cache, Kept, Product
 from .multi_head import MultiHead
 from .options import Positive
+from .placed import Placed, place
 from .rope import Rope
 
 

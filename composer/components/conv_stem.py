@@ -11,21 +11,11 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import (
-    Component,
-    Inputs,
-    Label,
-    Mask,
-    Name,
-    OptionError,
-    Placed,
-    Role,
-    Tensors,
-    place,
-)
+from .component import Component, Inputs, Label, Mask, Name, OptionError, Role, Tensors
 from .costs import Kept
 from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Natural, Positive, PositiveNumber
+from .placed import Placed, place
 
 Step = tuple[int, int, int]
 """Kernel size, stride and padding: what changes the number of steps."""

@@ -10,20 +10,10 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import (
-    Component,
-    Inputs,
-    Label,
-    LinearMap,
-    Mask,
-    OptionError,
-    Placed,
-    Role,
-    Tensors,
-    place,
-)
+from .component import Component, Inputs, Label, LinearMap, Mask, OptionError, Role, Tensors
 from .costs import Kept, Product
 from .options import Positive, PositiveNumber, Probability
+from .placed import Placed, place
 
 
 class RelativeEmbedding(Component):

@@ -10,9 +10,10 @@ from typing_extensions import Self
 
 from composer.shapes import Axes
 
-from .component import Component, Label, OptionError, Placed, Role, Tensors, place
+from .component import Component, Label, OptionError, Role, Tensors
 from .costs import Kept
 from .options import Natural, Positive, PositiveNumber, Probability
+from .placed import Placed, place
 
 
 class _Embedding(Component):

@@ -10,12 +10,13 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, Label, LinearMap, Mask, Name, Placed, Role, Tensors, place
+from .component import Component, Label, LinearMap, Mask, Name, Role, Tensors
 from .costs import Kept, Product
 from .feed_forward import ACTIVATIONS, KEPT, Activation
 from .modules import Pool
 from .norms import LayerNorm
 from .options import Positive, PositiveNumber
+from .placed import Placed, place
 
 
 class Lm(Component):

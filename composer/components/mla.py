@@ -17,15 +17,14 @@ from .component import (
     LinearRole,
     Mask,
     OptionError,
-    Placed,
     Role,
     Scale,
     Tensors,
-    place,
 )
 from .costs import Cache, Kept, Product
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
+from .placed import Placed, place
 from .rope import Rope
 
 

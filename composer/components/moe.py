@@ -10,21 +10,11 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import (
-    Component,
-    Label,
-    LinearMap,
-    Name,
-    OptionError,
-    Placed,
-    Role,
-    Scale,
-    Tensors,
-    place,
-)
+from .component import Component, Label, LinearMap, Name, OptionError, Role, Scale, Tensors
 from .costs import Kept, Product
 from .feed_forward import ACTIVATIONS, KEPT, Activation, Glu
 from .options import Number, Positive, PositiveNumber
+from .placed import Placed, place
 
 
 class Moe(Component):

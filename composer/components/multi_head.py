@@ -11,10 +11,11 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Size
 
-from .component import Component, LinearMap, OptionError, Placed, Role, Tensors, place
+from .component import Component, LinearMap, OptionError, Role, Tensors
 from .costs import Product
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
+from .placed import Placed, place
 
 Projection = Literal["q", "k", "v", "o"]
 

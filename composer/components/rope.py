@@ -11,8 +11,9 @@ from typing_extensions import Self
 
 from composer.shapes import Axes
 
-from .component import Component, Label, Name, OptionError, Placed, Role, place
+from .component import Component, Label, Name, OptionError, Role
 from .options import Positive, PositiveNumber
+from .placed import Placed, place
 
 
 class Rope(Component):

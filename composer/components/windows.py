@@ -11,21 +11,11 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Size
 
-from .component import (
-    Component,
-    Inputs,
-    Label,
-    LinearMap,
-    Mask,
-    OptionError,
-    Placed,
-    Role,
-    Tensors,
-    place,
-)
+from .component import Component, Inputs, Label, LinearMap, Mask, OptionError, Role, Tensors
 from .costs import Kept, Product
 from .norms import LayerNorm
 from .options import Natural, Positive, PositiveNumber, Probability
+from .placed import Placed, place
 
 
 class _Grid(Component):

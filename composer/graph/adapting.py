@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from composer.components.component import Adapter, LinearMap, OptionError, place
+from composer.components.component import LinearMap, OptionError
+from composer.components.placed import Adapter, place
 from composer.diagnostics import Problems
 from composer.language.paths import selected
 from composer.language.spec import AdaptSpec, ModelSpec

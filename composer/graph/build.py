@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from composer.components.component import place
+from composer.components.placed import place
 from composer.diagnostics import Problems
 from composer.language.spec import ModelSpec
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from composer.components.component import Component, Placed
+from composer.components.component import Component
 from composer.components.inputs import Tokens
+from composer.components.placed import Placed
 from composer.shapes import Size
 
 from .graph import Graph, Input, LayerKind, Module, Output, Part, Stack, State

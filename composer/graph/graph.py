@@ -8,7 +8,8 @@ from functools import cached_property
 from math import prod
 from typing import Literal
 
-from composer.components.component import Component, Placed
+from composer.components.component import Component
+from composer.components.placed import Placed
 from composer.diagnostics import Span
 from composer.shapes import Shape
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from composer.components.component import Component, Placed
+from composer.components.component import Component
+from composer.components.placed import Placed
 from composer.diagnostics import Problems
 from composer.language.spec import ParametrizationSpec
 

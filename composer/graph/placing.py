@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from composer.components.component import Inputs, OptionError, place
+from composer.components.component import Inputs, OptionError
+from composer.components.placed import place
 from composer.diagnostics import Note, Problems, Span
 from composer.language.document import Mapping as MappingTree
 from composer.language.document import Sequence, Tree, get, value_span

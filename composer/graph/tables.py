@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 
 if TYPE_CHECKING:
     from .graph import LayerKind

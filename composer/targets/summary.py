@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.graph import Graph, LayerKind, Module, Node, Output, Stack
 from composer.shapes import Shape, show
 

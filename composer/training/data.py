@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from composer.compiler import Source
 from composer.compiler import graph as graph_of
-from composer.components.component import Placed
 from composer.components.embedding import Learned
+from composer.components.placed import Placed
 from composer.graph.graph import Graph, Input
 from composer.language.spec import ModelSpec
 from composer.language.train import TrainFields

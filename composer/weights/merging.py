@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, cast
 
-from composer.components.component import Adapter
 from composer.components.lora import Lora
+from composer.components.placed import Adapter
 from composer.graph.graph import Graph
 
 from .errors import weight_error

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cached_property
 
-from composer.components.component import Placed
 from composer.components.options import ExpressionError, calculate
+from composer.components.placed import Placed
 from composer.diagnostics import Problems
 from composer.graph.graph import Graph
 from composer.graph.selecting import filled

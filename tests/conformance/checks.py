@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import composer.nn
-from composer.components.component import KINDS, Component, Placed, place
+from composer.components.component import KINDS, Component
+from composer.components.placed import Placed, place
 from composer.diagnostics import Problems, Span
 from composer.language.document import from_plain
 from composer.language.slots import Checking, component_in

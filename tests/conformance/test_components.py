@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from composer.components.component import KINDS, SLOTS, OptionError, Placed, place
+from composer.components.component import KINDS, SLOTS, OptionError
+from composer.components.placed import Placed, place
 from composer.shapes import Dim, ShapeError, evaluate, lengths_in, symbol
 from composer.targets.source.writing import constructor
 from tests.conformance import checks

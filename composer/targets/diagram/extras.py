@@ -8,7 +8,8 @@ from textwrap import wrap
 
 from pydantic_core import PydanticUndefined
 
-from composer.components.component import Component, Label, Placed
+from composer.components.component import Component, Label
+from composer.components.placed import Placed
 
 from . import words
 

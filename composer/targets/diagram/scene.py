@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import PurePath
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.diagnostics import Span
 from composer.graph.graph import Graph, Node, State
 from composer.shapes import Shape, show

@@ -7,7 +7,7 @@ from dataclasses import replace
 from itertools import pairwise
 from textwrap import wrap
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.graph import Stack
 
 from . import labels, words

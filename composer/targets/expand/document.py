@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.graph import Graph, Memory, Module, Output, Skip, Stack
 from composer.language.adapt import WHERE
 from composer.language.document import to_yaml

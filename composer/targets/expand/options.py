@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from composer.components.component import Component, Placed
+from composer.components.component import Component
+from composer.components.placed import Placed
 
 Data = dict[str, Any]
 

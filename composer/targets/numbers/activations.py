@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
-from composer.components.component import Placed
 from composer.components.costs import Kept
+from composer.components.placed import Placed
 from composer.graph.graph import Graph, Module, Output, Stack, State
 from composer.shapes import Axes
 

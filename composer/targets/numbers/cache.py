@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 
 from .setting import Setting
 

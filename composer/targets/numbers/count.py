@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.graph import Graph
 from composer.targets.summary import Row, Summary, summarize
 

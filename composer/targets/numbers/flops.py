@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from composer.components.component import Placed
 from composer.components.costs import Product
+from composer.components.placed import Placed
 from composer.graph.graph import Graph
 from composer.shapes import Size, evaluate, lengths_in
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.graph import Graph
 from composer.shapes import Size
 from composer.targets.summary import Row, summarize

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from math import lcm
 from typing import Literal
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.diagnostics import nearest
 from composer.graph.graph import Graph
 from composer.shapes import Dim, Quotient, Size, evaluate, lengths_in

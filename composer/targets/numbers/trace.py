@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.graph import (
     Body,
     Branch,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.diagnostics import Span
 from composer.graph.graph import Graph, Input, LayerKind, Node, Output, Part, Stack
 from composer.shapes import Size, show

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 
-from composer.components.component import Adapter
+from composer.components.placed import Adapter
 from composer.graph.graph import Graph, Node, Stack
 
 from .freezing import attribute, layers_of

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from composer.components.component import Placed
+from composer.components.placed import Placed
 from composer.graph.decoding import Decoding
 from composer.graph.graph import Graph, Input, LayerKind, Module, Stack, State
 from composer.shapes import Shape

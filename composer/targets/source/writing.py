@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from composer.components.component import Name, Placed
+from composer.components.component import Name
+from composer.components.placed import Placed
 
 from .library import default_arguments
 
