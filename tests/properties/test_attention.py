@@ -102,7 +102,7 @@ def _drops(graph):
         one = placed.pop()
         if getattr(one.component, "dropout", None):
             return True
-        placed += one.parts.values()
+        placed += [*one.parts.values(), *(adapter.placed for adapter in one.adapters)]
     return any(
         branch.dropout
         for stack in graph.parts.values()

@@ -10,7 +10,7 @@ from composer.graph.graph import Graph, Node, Stack
 
 from .freezing import attribute, layers_of
 from .ties import module_ties
-from .writing import WIDTH, constructor
+from .writing import WIDTH, call, constructor, split
 
 Adapted = tuple[str, tuple[Adapter, ...]]
 """A linear map by its path, and what adapts it."""
@@ -67,5 +67,9 @@ def _statement(target: str, several: tuple[Adapter, ...], indent: int) -> Iterat
         yield one
         return
     yield f"{pad}{target} = {holder}("
-    yield from (f"{pad}    {text}," for text in (target, *made))
+    yield f"{pad}    {target},"
+    for text in made:
+        head, _, rest = text.partition("(")
+        lines = call(head, split(rest[:-1]), indent + 12, ",")
+        yield from (line[8:] for line in lines)  # they stand in `__init__`
     yield f"{pad})"

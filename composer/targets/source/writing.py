@@ -115,10 +115,10 @@ def assign(target: str, value: str) -> list[str]:
     if len(line) <= WIDTH:
         return [line]
     head, _, rest = value.partition("(")
-    return call(f"{target} = {head}", _split(rest[:-1]), 8)
+    return call(f"{target} = {head}", split(rest[:-1]), 8)
 
 
-def _split(arguments: str) -> list[str]:
+def split(arguments: str) -> list[str]:
     """Arguments of a call, split at commas outside brackets."""
     parts, depth, start = [], 0, 0
     for at, letter in enumerate(arguments):
