@@ -6,7 +6,7 @@
 
 VENV ?= .venv
 PYTHON ?= python3
-EXTRAS ?= dev,parity,docs,mkdocs,watch,browser,plot
+EXTRAS ?= dev,parity,docs,mkdocs,watch,browser,plot,train,digits,huggingface,quantize,onnx
 BIN := $(VENV)/bin
 # Errors are still printed; progress and notices are not.
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check
