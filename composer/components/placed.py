@@ -26,6 +26,11 @@ class Adapter:
         """The attribute that holds it, below the component."""
         return f"{self.linear}.{self.name}".lstrip(".")
 
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Its parameters, below the component."""
+        return tuple(f"{self.path}.{name}" for name in self.placed.tensors)
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -148,7 +153,17 @@ class Placed:
             ports = tuple(port.name for port in part.component.parsed.inputs)
             before = component.before(name, self.axes)
             found += tuple(of_part(product, name, ports, before) for product in part.products())
+        for adapter in self.adapters:
+            found = tuple(_through(product, adapter) for product in found)
         return (*found, *(p for adapter in self.adapters for p in _adapted(found, adapter)))
+
+
+def _through(product: Product, adapter: Adapter) -> Product:
+    """The product of a linear map whose input an adapter changes, to which it leads back."""
+    changes = getattr(adapter.placed.component, "of", "result") == "input"
+    if not changes or f"{adapter.linear}.weight".lstrip(".") not in product.right:
+        return product
+    return replace(product, left=(*product.left, *adapter.paths))
 
 
 def _adapted(found: tuple[Product, ...], adapter: Adapter) -> Iterator[Product]:

@@ -162,12 +162,13 @@ def _add(
         return False
     if any(a.linear == found.linear and _holder(a) != spec.made.component.holder for a in here):
         why = f"'{found.path}' has adapters that do not go together, '{here[-1].name}' and '{spec.name}'"
-        fix = "let lora (all with dora, or none) and adapter be on different linear maps"
+        fix = "let lora (all with dora, or none), ia3 and adapter be on different linear maps"
         problems.add("G212", why, spec.span, fix=fix)
         return False
     (width, read), rows = found.shape, found.map.rows
     try:
-        placed = place(spec.made.component, {"x": (rows, read), "y": (rows, width)})
+        shapes = {"x": (rows, read), "y": (rows, width)}
+        placed = place(spec.made.component, shapes, linear_role=found.map.role)
     except OptionError as error:
         problems.add("G212", error.message, spec.made.option(error.option), fix=error.fix)
         return False

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
+from composer.components.ia3 import Ia3
 from composer.components.lora import Lora
 from composer.components.placed import Adapter
 from composer.graph.graph import Graph
@@ -40,12 +41,16 @@ def merge_tensors(
         if adapters is None or adapter.name in adapters:
             prefix = f"{path}.{adapter.name}"
             own = {name: tensors[f"{prefix}.{name}"] for name in adapter.placed.tensors}
-            weight = tensors[f"{path}.weight"]
-            if not isinstance(adapter.placed.component, Lora):
+            component = adapter.placed.component
+            if isinstance(component, Lora):
+                weight = made[f"{path}.weight"]
+                change = _update(component, tensors[f"{path}.weight"], own)
+                made[f"{path}.weight"] = weight + change.to(weight.dtype)
+            elif isinstance(component, Ia3):
+                made.update(_rescaled(component, path, dict(made), own["scale"]))
+            else:
                 why = f"'{prefix}' is not linear, so it cannot be merged into a weight"
                 raise weight_error("W408", why, "name those that are merged")
-            change = _changed(adapter, weight, own).to(made[f"{path}.weight"].dtype)
-            made[f"{path}.weight"] = made[f"{path}.weight"] + change
     return made
 
 
@@ -88,11 +93,10 @@ def _holds(module: nn.Module) -> bool:
     return isinstance(getattr(module, "active", None), tuple)
 
 
-def _changed(adapter: Adapter, weight: Tensor, own: Mapping[str, Tensor]) -> Tensor:
-    """What an adapter adds to a weight, of the widest type among them and at least float32."""
+def _update(component: Lora, weight: Tensor, own: Mapping[str, Tensor]) -> Tensor:
+    """What is added to a weight, of the widest type among them and at least float32."""
     import torch
 
-    component = cast("Lora", adapter.placed.component)
     kind = torch.promote_types(weight.dtype, torch.float32)
     whole = weight.to(kind)
     low: Tensor = component.scale * own["b"].to(kind) @ own["a"].to(kind)
@@ -101,6 +105,17 @@ def _changed(adapter: Adapter, weight: Tensor, own: Mapping[str, Tensor]) -> Ten
     rows = whole + low
     change: Tensor = (own["magnitude"].to(kind) / rows.norm(dim=1))[:, None] * rows - whole
     return change
+
+
+def _rescaled(
+    component: Ia3, path: str, tensors: Mapping[str, Tensor], scale: Tensor
+) -> Iterator[tuple[str, Tensor]]:
+    """The weight of a map times factors, and where these are of its results, its bias too."""
+    weight, bias = tensors[f"{path}.weight"], tensors.get(f"{path}.bias")
+    factors = scale.to(weight.dtype)
+    yield f"{path}.weight", weight * (factors if component.of == "input" else factors[:, None])
+    if bias is not None and component.of == "result":
+        yield f"{path}.bias", bias * factors.to(bias.dtype)
 
 
 def _first(adapter: Adapter) -> str:

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from composer.components.lora import Lora
+from composer.components.component import Component
 from composer.diagnostics import Problem
 from composer.graph.graph import Graph
 from composer.shapes import show
@@ -22,27 +21,34 @@ from .applying import owned
 from .errors import WeightError, weight_error
 from .files import WeightFiles, save
 from .merging import adapted_maps, check_names
+from .peft_beside import modules_beside, tensors_of
+from .peft_tuners import Tuner, tuner_of
 
 if TYPE_CHECKING:
     from torch import nn
 
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
-NAMES = {"a": "lora_A.weight", "b": "lora_B.weight", "magnitude": "lora_magnitude_vector"}
 MAX_CONFIG_BYTES = 10 * 2**20
+
+Theirs = dict[str, tuple[str, tuple[int, ...]]]
+"""Our name of every tensor of a file, and its shape there, by theirs."""
 
 
 def save_adapter(graph: Graph, model: nn.Module, folder: str | Path, name: str = "lora") -> None:
     """Writes one adapter of a model into a folder, which is made where it is missing.
 
-    Raises WeightError for what `peft` has no way to say: another kind than `lora`, several settings
-    at once, and maps that are shared, of which it would adapt one place only.
+    What else the spec trains, such as a head, is in the files too. Raises WeightError for what
+    `peft` has no way to say: a kind that it does not have, several settings at once, maps that are
+    shared, of which it would adapt one place only, and parameters beside that are no modules.
     """
-    found = _adapters(graph, name)
-    config = _config(found)
+    found, tuner = _adapters(graph, name)
+    beside = modules_beside(graph)
+    config = _config(found, tuner, beside)
     state = model.state_dict()
     tensors = {
-        theirs: owned(state[ours]) for theirs, (ours, _) in _tensors(graph, found, name).items()
+        theirs: owned(state[ours].reshape(shape))
+        for theirs, (ours, shape) in _tensors(graph, found, tuner, name, beside).items()
     }
     target = Path(folder)
     save(target / TENSORS, tensors)
@@ -57,77 +63,67 @@ def load_adapter(graph: Graph, model: nn.Module, folder: str | Path, name: str =
     """
     import torch
 
-    found = _adapters(graph, name)
+    found, tuner = _adapters(graph, name)
     config = _read_config(Path(folder) / CONFIG)
-    _check_config(config, found)
-    wanted = _tensors(graph, found, name)
+    if problems := list(_differences(config, found, tuner)):
+        raise WeightError(problems)
+    wanted = _tensors(graph, found, tuner, name, modules_beside(graph))
     state = model.state_dict(keep_vars=True)
     with WeightFiles(Path(folder) / TENSORS) as files, torch.no_grad():
         _check_tensors(files.shapes, wanted)
         for theirs, (ours, _) in wanted.items():
-            state[ours].copy_(files.read(theirs))
+            state[ours].copy_(files.read(theirs).reshape(state[ours].shape))
 
 
-def _adapters(graph: Graph, name: str) -> dict[str, Lora]:
-    """What adapts each linear map under a name, by the map's path."""
+def _adapters(graph: Graph, name: str) -> tuple[dict[str, Component], Tuner]:
+    """What adapts each linear map under a name, by the map's path, and how `peft` has it."""
     check_names(graph, [name])
-    found: dict[str, Lora] = {}
+    found: dict[str, Component] = {}
     for path, adapter in adapted_maps(graph):
         if adapter.name != name:
             continue
         component = adapter.placed.component
-        if not isinstance(component, Lora):
+        if tuner_of(component) is None:
             raise weight_error("W408", f"peft has no '{component.kind}', which '{name}' is")
-        first = f"{path}.{name}.a"
+        tensor = next(iter(adapter.placed.tensors))
+        first = f"{path}.{name}.{tensor}"
         if shared := next((n for n, f in graph.aliases.items() if f == first), None):
-            other = shared.removesuffix(f".{name}.a")
+            other = shared.removesuffix(f".{name}.{tensor}")
             why = f"'{path}' is also '{other}', and peft would adapt one of them only"
             raise weight_error("W408", why, "merge it: composer merge")
         found[path] = component
-    return found
-
-
-def _config(found: Mapping[str, Lora]) -> dict[str, Any]:
-    settings = {(c.scaling, c.dora, c.dropout) for c in found.values()}
-    if len(settings) > 1:
-        why = "adapters of one name have one scaling, dora and dropout in peft"
+    kinds = dict.fromkeys(component.kind for component in found.values())
+    if len(kinds) > 1:
+        why = f"'{name}' is the name of adapters of several kinds, {', '.join(kinds)}"
         raise weight_error("W408", why, "give those that differ another name")
-    ((scaling, dora, dropout),) = settings
-    rank = Counter(c.rank for c in found.values()).most_common(1)[0][0]
-    alpha = Counter(_alpha(c) for c in found.values()).most_common(1)[0][0]
+    tuner = tuner_of(next(iter(found.values())))
+    assert tuner is not None, "seen above"
+    return found, tuner
+
+
+def _config(found: Mapping[str, Component], tuner: Tuner, beside: list[str]) -> dict[str, Any]:
     return {
-        "peft_type": "LORA",
         "task_type": None,
         "base_model_name_or_path": None,
         "inference_mode": True,
-        "r": rank,
-        "lora_alpha": alpha,
-        "lora_dropout": dropout,
-        "use_rslora": scaling == "rslora",
-        "use_dora": dora,
-        "bias": "none",
-        "fan_in_fan_out": False,
-        "init_lora_weights": True,
         "target_modules": "|".join(re.escape(path) for path in found),
-        "rank_pattern": {re.escape(p): c.rank for p, c in found.items() if c.rank != rank},
-        "alpha_pattern": {re.escape(p): _alpha(c) for p, c in found.items() if _alpha(c) != alpha},
+        "modules_to_save": beside or None,
+        **tuner.settings(found),
     }
 
 
-def _alpha(component: Lora) -> float:
-    return component.rank if component.alpha is None else component.alpha
-
-
 def _tensors(
-    graph: Graph, found: Mapping[str, Lora], name: str
-) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Our name and the shape of every tensor, by theirs."""
-    made = {}
-    for path in found:
-        for ours, theirs in NAMES.items():
+    graph: Graph, found: Mapping[str, Component], tuner: Tuner, name: str, beside: list[str]
+) -> Theirs:
+    made: Theirs = {}
+    for path, component in found.items():
+        for ours, theirs in tuner.names.items():
             full = f"{path}.{name}.{ours}"
             if full in graph.tensors:
-                made[f"{PREFIX}{path}.{theirs}"] = (full, graph.tensors[full])
+                shape = tuner.shape(component, graph.tensors[full])
+                made[f"{PREFIX}{path}.{theirs}"] = (full, shape)
+    for full in tensors_of(graph, beside):
+        made[f"{PREFIX}{full}"] = (full, graph.state[full])
     return made
 
 
@@ -145,36 +141,15 @@ def _read_config(path: Path) -> dict[str, Any]:
     return data
 
 
-def _check_config(config: Mapping[str, Any], found: Mapping[str, Lora]) -> None:
-    """Raises WeightError where the config says something else than the spec."""
-    ours = _config(found)
-    same = ("peft_type", "use_rslora", "use_dora", "bias", "fan_in_fan_out")
-    problems = [
-        Problem("W408", f"'{key}' is {config[key]!r} in the file, but {ours[key]!r} here", None)
-        for key in same
-        if config.get(key, ours[key]) != ours[key]
-    ]
-    for path, component in found.items():
-        alpha = _of_pattern(config.get("alpha_pattern"), path, config.get("lora_alpha"))
-        if alpha != _alpha(component):
-            why = f"alpha of '{path}' is {alpha} in the file, but {_alpha(component):g} here"
-            problems.append(Problem("W408", why, None, fix=f"alpha: {alpha}"))
-    if problems:
-        raise WeightError(problems)
+def _differences(
+    config: Mapping[str, Any], found: Mapping[str, Component], tuner: Tuner
+) -> Iterator[Problem]:
+    """A problem for everything in which a config is not what a spec says."""
+    for why, fix in tuner.differences(config, found):
+        yield Problem("W408", why, None, fix=fix or None)
 
 
-def _of_pattern(patterns: object, path: str, usual: object) -> object:
-    """What a config says of a path, whose patterns are read as names or ends of names."""
-    for key, value in patterns.items() if isinstance(patterns, dict) else ():
-        name = str(key).replace("\\.", ".").removeprefix("^").removesuffix("$")
-        if path == name or path.endswith(f".{name}"):
-            return value
-    return usual
-
-
-def _check_tensors(
-    shapes: Mapping[str, tuple[int, ...]], wanted: Mapping[str, tuple[str, tuple[int, ...]]]
-) -> None:
+def _check_tensors(shapes: Mapping[str, tuple[int, ...]], wanted: Theirs) -> None:
     problems = [
         Problem("W401", f"nothing is made of '{name}' {show(shape)}", None)
         for name, shape in shapes.items()

@@ -140,20 +140,47 @@ def test_adapters_cost_what_their_formula_says(layers, width, bottleneck, expect
     assert added(text) == expected
 
 
+@pytest.mark.parametrize(
+    ("layers", "width", "inner", "expected"),
+    [(12, 768, 3072, 55_296), (24, 4096, 10_240, 442_368)],
+    ids=["bert-base", "t0-11b shape"],
+)
+def test_factors_cost_one_number_a_feature(layers, width, inner, expected):
+    shape = f"from: tokens, d_model: {width}, num_layers: {layers}, attention: {{head_dim: 64, num_heads: {width // 64}}}, feed_forward: {{d_ff: {inner}}}"
+    base = SMALL.replace(
+        "from: tokens, d_model: 8, num_layers: 4, attention: {num_heads: 2}", shape
+    )
+    text = adapted("ia3: {on: {role: [k, v, ffn_out]}}", base=base)
+
+    assert added(text) == layers * (2 * width + inner)
+    assert added(text) == expected
+
+
 # What an adapted model is
 
 
-@pytest.mark.parametrize("option", ["", ", dora: true", ", scaling: rslora, dropout: 0.1"])
-def test_an_adapted_model_starts_as_the_model_with_its_seed(option):
+KINDS = {
+    "lora": "lora: {on: decoder, rank: 2, alpha: 16}",
+    "dora": "lora: {on: decoder, rank: 2, alpha: 16, dora: true}",
+    "rslora": "lora: {on: decoder, rank: 2, scaling: rslora, dropout: 0.1}",
+    "ia3": "ia3: {on: decoder}",
+    "adapter": "adapter: {after: decoder, bottleneck: 2}",
+}
+"""An adapter of each kind."""
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_adapted_model_starts_as_the_model_with_its_seed(kind):
     plain = composer.build(SMALL, seed=0).eval()
-    model = composer.build(adapted(f"lora: {{on: decoder, rank: 2, alpha: 16{option}}}"), seed=0)
+    model = composer.build(adapted(KINDS[kind]), seed=0)
 
     assert torch.equal(model.eval()(tokens()).logits, plain(tokens()).logits)
 
 
-def test_all_but_adapters_is_frozen_and_stays_what_it_was():
-    model = composer.build(adapted("lora: {on: {role: [q, v, ffn_in]}, rank: 2}"), seed=0)
-    graph = composer.graph(adapted("lora: {on: {role: [q, v, ffn_in]}, rank: 2}"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_but_adapters_is_frozen_and_stays_what_it_was(kind):
+    text = adapted(KINDS[kind])
+    model, graph = composer.build(text, seed=0), composer.graph(text)
     before = hashes(model, graph.tensors)
     trained(model, steps=100)
     after = hashes(model, graph.tensors)
