@@ -56,6 +56,8 @@ SLOTS = {
     "initialization": "as the `initialization` of a model",
     "linear_adapter": "under `adapt`, on linear maps",
     "result_adapter": "under `adapt`, after what a branch computes",
+    "branch_adapter": "under `adapt`, beside a branch",
+    "attention_adapter": "under `adapt`, on attentions",
 }
 
 
@@ -113,7 +115,9 @@ class Component(BaseModel):
     A subclass declares `kind`, its options as fields, a `signature` over named axes, and what is
     true of it: tensors, cost, label. Its torch half is the class `module` in `composer.nn`, or in
     the same file for a component of one's own. What needs earlier steps may have a second class for
-    decoding, `cached`, called after the first: its `forward` takes a `cache` beside.
+    decoding, `cached`, called after the first: its `forward` takes a `cache` beside. An adapter
+    that stands in a component, not in one of its linear maps, says which attribute it is `held` in;
+    where that must be known when the component is made, the component `takes` it.
     """
 
     model_config = ConfigDict(
@@ -131,6 +135,8 @@ class Component(BaseModel):
     module: ClassVar[str] = ""
     cached: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
+    held: ClassVar[str] = ""
+    takes: ClassVar[tuple[str, ...]] = ()
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
@@ -260,6 +266,16 @@ class Component(BaseModel):
         for product in self.products(axes):
             total = total + product.flops
         return total
+
+    def adapted(
+        self, found: tuple[Product, ...], axes: Axes, path: str, linear: str
+    ) -> tuple[Product, ...]:
+        """For an adapter at `path`: the products of what it adapts, as it changes them."""
+        return found
+
+    def further_flops(self, axes: Axes) -> Size:
+        """For an adapter: floating point operations that products of what it adapts have more."""
+        return 0
 
     def cache(self, axes: Axes) -> Cache:
         """Numbers held between the steps of a generation; nothing unless the kind says so."""

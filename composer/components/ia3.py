@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -11,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Product
 
 
 class Ia3(Component):
@@ -51,6 +52,17 @@ class Ia3(Component):
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {"features": self._width(axes)}
+
+    def adapted(
+        self, found: tuple[Product, ...], axes: Axes, path: str, linear: str
+    ) -> tuple[Product, ...]:
+        """A map whose input is rescaled leads back to the factors."""
+        if self.of != "input":
+            return found
+        weight = f"{linear}.weight".lstrip(".")
+        return tuple(
+            replace(p, left=(*p.left, f"{path}.scale")) if weight in p.right else p for p in found
+        )
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("x" if self.of == "input" else "y",), axes.rows * self._width(axes))

@@ -26,6 +26,7 @@ class MultiHead(Component):
     role: ClassVar[Role] = "attention"
     module: ClassVar[str] = "Attention"
     cached: ClassVar[str] = "CachedAttention"
+    takes: ClassVar[tuple[str, ...]] = ("before",)
     optional: ClassVar[tuple[str, ...]] = ("weights",)
 
     num_heads: Positive = Field(description="Number of query heads.")

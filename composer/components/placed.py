@@ -15,7 +15,10 @@ from .costs import Product, of_part
 
 @dataclass(frozen=True)
 class Adapter:
-    """What changes a linear map of a component: the map's attribute, a name, and the change."""
+    """What changes a component: an attribute of it, a name, and the change.
+
+    The attribute is that of a linear map, or the one in which a component holds such adapters.
+    """
 
     linear: str
     name: str
@@ -26,10 +29,10 @@ class Adapter:
         """The attribute that holds it, below the component."""
         return f"{self.linear}.{self.name}".lstrip(".")
 
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Its parameters, below the component."""
-        return tuple(f"{self.path}.{name}" for name in self.placed.tensors)
+    def flops(self) -> Size:
+        """Floating point operations that it adds."""
+        axes = self.placed.axes
+        return self.placed.flops() + self.placed.component.further_flops(axes)
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,9 @@ class Placed:
         adapted: dict[str, list[str]] = {}
         for adapter in self.adapters:
             said = adapter.placed.component.label(adapter.placed.axes)
-            word = f"{said.title} {said.detail}"
-            adapted.setdefault(word, []).append(adapter.linear.rpartition(".")[2])
+            word = f"{said.title} {said.detail}".rstrip()
+            on = "" if adapter.placed.component.held else adapter.linear.rpartition(".")[2]
+            adapted.setdefault(word, []).append(on)
         notes = [
             word + (f" on {', '.join(linears)}" if any(linears) else "")
             for word, linears in adapted.items()
@@ -127,7 +131,7 @@ class Placed:
         for part in self.parts.values():
             total = total + part.flops()
         for adapter in self.adapters:
-            total = total + adapter.placed.flops()
+            total = total + adapter.flops()
         return total
 
     def inside(self) -> int:
@@ -153,23 +157,17 @@ class Placed:
             ports = tuple(port.name for port in part.component.parsed.inputs)
             before = component.before(name, self.axes)
             found += tuple(of_part(product, name, ports, before) for product in part.products())
+        whole = found
         for adapter in self.adapters:
-            found = tuple(_through(product, adapter) for product in found)
-        return (*found, *(p for adapter in self.adapters for p in _adapted(found, adapter)))
-
-
-def _through(product: Product, adapter: Adapter) -> Product:
-    """The product of a linear map whose input an adapter changes, to which it leads back."""
-    changes = getattr(adapter.placed.component, "of", "result") == "input"
-    if not changes or f"{adapter.linear}.weight".lstrip(".") not in product.right:
-        return product
-    return replace(product, left=(*product.left, *adapter.paths))
+            made, axes = adapter.placed.component, adapter.placed.axes
+            whole = made.adapted(whole, axes, adapter.path, adapter.linear)
+        return (*whole, *(p for adapter in self.adapters for p in _adapted(found, adapter)))
 
 
 def _adapted(found: tuple[Product, ...], adapter: Adapter) -> Iterator[Product]:
     """The products of an adapter: it reads what its linear map reads, or what that makes."""
     own = tuple(f"{adapter.linear}.{name}".lstrip(".") for name in ("weight", "bias"))
-    read = next((p.left for p in found if own[0] in p.right), ())
+    read = next((p.left for p in found if own[0] in p.right), ("x",))
     ports = {"x": read, "y": (*read, *own)}
 
     def renamed(sources: tuple[str, ...]) -> tuple[str, ...]:
@@ -183,7 +181,8 @@ def _after_map(tensors: Tensors, adapter: Adapter) -> Tensors:
     """Tensors with those of an adapter after those of its linear map, as in the torch half."""
     prefix = f"{adapter.linear}." if adapter.linear else ""
     names = list(tensors)
-    last = max(at for at, name in enumerate(names) if name.startswith(prefix)) + 1
+    inside = [at for at, name in enumerate(names) if name.startswith(prefix)]
+    last = max(inside, default=len(names) - 1) + 1
     added = {f"{adapter.path}.{name}": s for name, s in adapter.placed.tensors.items()}
     before, after = names[:last], names[last:]
     return {

@@ -20,7 +20,10 @@ from .spec import AdaptSpec, Written
 from .validate import describe, guess, validate
 from .wants import listed
 
-WHERE = {"linear_adapter": "on", "result_adapter": "after"}
+WHERE = {
+    "linear_adapter": "on", "result_adapter": "after", "branch_adapter": "beside",
+    "attention_adapter": "on",
+}  # fmt: skip
 """The key that says what is adapted, by the slot of the adapter."""
 TAKEN = {"weight", "bias", "active"}
 """Attributes of what holds an adapter, which no adapter may be called."""
@@ -36,6 +39,7 @@ class AdaptFields(Fields):
         description="The linear maps that it changes: paths, or {role: [q, v], in: PATHS}.",
     )
     after: Any = Field(default=None, description="The components that it follows: paths.")
+    beside: Any = Field(default=None, description="The components that it stands beside: paths.")
 
 
 class RoleFields(Fields):
@@ -95,7 +99,7 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
     kind_entry = Entry(entry.key, Scalar(kind, entry.key))
     made = component_in(slot, Mapping({"kind": kind_entry, **options.entries}, body.span), check)
     name = _name(kind, body, check)
-    chosen = _chosen(kind, where, body, entry.key, check)
+    chosen = _chosen(kind, slot, body, entry.key, check)
     if made is None or name is None or chosen is None:
         return None
     written = Written(made.component, body)
@@ -119,14 +123,15 @@ def _name(kind: str, body: Mapping, check: Checking) -> str | None:
     return written.value
 
 
-def _chosen(kind: str, where: str, body: Mapping, key: Span, check: Checking) -> _Chosen | None:
-    """What `on` or `after` says."""
+def _chosen(kind: str, slot: str, body: Mapping, key: Span, check: Checking) -> _Chosen | None:
+    """What `on`, `after` or `beside` says."""
+    where = WHERE[slot]
     written = get(body, (where,))
     if written is None:
-        fix = f"{kind}: {{{where}: decoder.layers.*.{'attention.q' if where == 'on' else 'attention'}}}"
+        fix = f"{kind}: {{{where}: decoder.layers.*.{'attention.q' if slot == 'linear_adapter' else 'attention'}}}"
         check.problems.add("C104", f"'{kind}' needs '{where}'", key, fix=fix)
         return None
-    if where == "on" and isinstance(written, Mapping):
+    if slot == "linear_adapter" and isinstance(written, Mapping):
         return _by_role(written, check)
     paths = paths_in(written, where, check.problems)
     return _Chosen(paths) if paths else None

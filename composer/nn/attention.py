@@ -40,6 +40,7 @@ class Attention(nn.Module):
         turn: Callable[[Tensor, tuple[Tensor, Tensor]], Tensor] = rotate,
         position: nn.Module | None = None,
         return_weights: bool = False,
+        before: nn.Module | None = None,
     ) -> None:
         super().__init__()
         kv_heads = num_heads if num_kv_heads is None else num_kv_heads
@@ -61,6 +62,7 @@ class Attention(nn.Module):
         self.q_norm = q_norm
         self.k_norm = k_norm
         self.position = position
+        self.before = before
         self.sinks = nn.Parameter(torch.zeros(num_heads)) if has_sinks else None
 
     def forward(
@@ -90,6 +92,8 @@ class Attention(nn.Module):
             q = self.turn(q, rope)
             k = self.turn(k, rope)
         bias = position_bias if self.position is None else self.position(x)
+        if self.before is not None:
+            k, v, mask, bias = self.before(k, v, mask, bias, self.causal)
         if self.return_weights:
             if self.grouped:
                 k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
@@ -184,6 +188,9 @@ class CachedAttention(Attention):
         mask = None if mask is None else mask[..., -k.shape[2] :]
         bias = None if bias is None else bias[..., -k.shape[2] :]
         causal = self.causal and mask is None and x.shape[1] > 1
+        if self.before is not None:
+            k, v, mask, bias = self.before(k, v, mask, bias, causal)
+            causal = causal and mask is None
         if self.softcap is not None or self.sinks is not None:
             if self.grouped:
                 k, v = (each.repeat_interleave(q.shape[1] // k.shape[1], dim=1) for each in (k, v))

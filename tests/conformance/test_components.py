@@ -17,7 +17,8 @@ from tests.conformance import checks
 from tests.conformance.checks import made, module_of, names, placed
 
 OURS = {k: c for k, c in KINDS.items() if c.__module__.startswith("composer.components.")}
-SPECIAL = {"input", "initialization", "linear_adapter", "result_adapter"}
+HELD = {"branch_adapter", "attention_adapter"}
+SPECIAL = {"input", "initialization", "linear_adapter", "result_adapter", *HELD}
 """Slots whose kinds are no modules; they have checks of their own below."""
 EXAMPLES = [
     pytest.param(kind, options, id=f"{kind}-{index}")
@@ -30,6 +31,12 @@ ADAPTERS = [
     for kind, cls in OURS.items()
     for index, options in enumerate(cls.examples)
     if {"linear_adapter", "result_adapter"} & set(cls.slots)
+]
+HELD_ADAPTERS = [
+    pytest.param(kind, options, id=f"{kind}-{index}")
+    for kind, cls in OURS.items()
+    for index, options in enumerate(cls.examples)
+    if HELD & set(cls.slots)
 ]
 SCALINGS = {kind for kind, cls in OURS.items() if "rope_scaling" in cls.slots}
 STATEFUL = [p for p in EXAMPLES if not checks.is_expression(placed(*p.values))]
@@ -117,7 +124,7 @@ def test_every_torch_half_belongs_to_a_kind():
     used = {made(*p.values).half for p in EXAMPLES} | {cls.module for cls in OURS.values()}
     used |= {cls.cached for cls in OURS.values()}
 
-    adapters = {made(*p.values) for p in ADAPTERS}
+    adapters = {made(*p.values) for p in (*ADAPTERS, *HELD_ADAPTERS)}
     used |= {one.half for one in adapters} | {one.holder for one in adapters}
 
     assert halves - {"TiedModule"} <= used
@@ -386,3 +393,13 @@ def test_adapter_starts_as_nothing_and_learns_in_every_tensor(kind, options):
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in made_of.parameters())
     adapted.active = ()
     assert torch.equal(adapted(x), linear(x))
+
+
+@pytest.mark.parametrize(("kind", "options"), HELD_ADAPTERS)
+def test_adapter_of_a_component_has_the_tensors_that_it_declares(kind, options):
+    one = placed(kind, options)
+    made_of = eval(constructor(one), dict(names()))  # text of our own making
+    found = {n: tuple(p.shape) for n, p in made_of.named_parameters()}
+
+    assert list(found.items()) == list(one.tensors.items())
+    assert one.component.held in {"beside", "before"}

@@ -66,10 +66,14 @@ def _kept(call: Call, at: Setting, *, masked: bool) -> Kept:
         axes = _in_numbers(call.placed, at)
         kept = call.placed.component.kept(axes, masked=masked, weights=call.weights)
         added = [
-            each.placed.component.kept(_in_numbers(each.placed, at)).numbers
+            each.placed.component.kept(_in_numbers(each.placed, at))
             for each in call.placed.adapters
         ]
-        return replace(kept, numbers=kept.numbers + sum(added))
+        return replace(
+            kept,
+            numbers=kept.numbers + sum(each.numbers for each in added),
+            others=kept.others + sum(each.others for each in added),
+        )
     if call.operation == "dropout":
         return Kept(numbers=prod(map(at.number, call.shape)))
     return Kept()

@@ -62,12 +62,13 @@ def _statement(target: str, several: tuple[Adapter, ...], indent: int) -> Iterat
     """`target = LoraLinear(target, lora=Lora(...))`, wrapped where it is long."""
     made = [f"{a.name}={constructor(a.placed)}" for a in several]
     pad, holder = " " * indent, several[0].placed.component.holder
-    one = f"{pad}{target} = {holder}({', '.join([target, *made])})"
+    around = [] if several[0].placed.component.held else [target]
+    one = f"{pad}{target} = {holder}({', '.join([*around, *made])})"
     if len(one) + 8 <= WIDTH:
         yield one
         return
     yield f"{pad}{target} = {holder}("
-    yield f"{pad}    {target},"
+    yield from (f"{pad}    {each}," for each in around)
     for text in made:
         head, _, rest = text.partition("(")
         lines = call(head, split(rest[:-1]), indent + 12, ",")

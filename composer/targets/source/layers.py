@@ -189,7 +189,7 @@ def _branch(
 ) -> list[str]:
     before = [] if branch.norm is None or branch.placement in {"post", "branch"} else [branch.norm]
     after = _after(branch, rates)
-    if len(branch.bodies) == 1 and branch.combine is None:
+    if len(branch.bodies) == 1 and branch.combine is None and not _beside(branch.bodies[0]):
         (body,) = branch.bodies
         extra = _extra(body, stack, plan, arguments)
         steps = [_Step(f"self.{norm.name}") for norm in before]
@@ -198,6 +198,12 @@ def _branch(
             return _with_weights(branch, body, steps, after)
         return _chain(branch, "x", steps + after)
     return _several(branch, before, after, stack, plan, arguments)
+
+
+def _beside(body: Body, read: str = "x") -> str:
+    """What adapters beside a component add, as the end of an expression."""
+    held = any(adapter.linear == "beside" for adapter in body.node.placed.adapters)
+    return f" + self.{body.node.name}.beside({read})" if held else ""
 
 
 def _after(branch: Branch, rates: set[float]) -> list[_Step]:
@@ -289,29 +295,28 @@ def _several(
     branch: Branch, before: list[Node], after: list[_Step], stack: Stack, plan: Plan,
     arguments: LayerArguments,
 ) -> list[str]:  # fmt: skip
-    """Bodies side by side."""
-    assert branch.combine is not None
+    """Bodies side by side, or one with adapters beside it."""
     lines, query = [], "x"
     if before:
         lines.append(f"        h = self.{before[0].name}(x)")
         query = "h"
     values = []
     for body in branch.bodies:
-        extra = _extra(body, stack, plan, arguments)
-        start = query if body.norm is None else f"self.{body.norm.name}(x)"
-        value = _Step(f"self.{body.node.name}", extra).around(start)
-        if body.returns_weights:
-            lines.append(f"        {body.node.name}, {body.node.name}_weights = {value}")
-            value = body.node.name
-        values.append(value)
-    merged = merge(branch.combine, query, values)
-    plan.use(branch.combine.placed, {})
-    inline = "self." + branch.combine.name not in merged
+        made, value = _value(body, query, stack, plan, arguments)
+        lines += made
+        values.append(f"({value})" if " + " in value and branch.combine is not None else value)
+    if branch.combine is None:
+        (merged,) = values
+        inline = True
+    else:
+        merged = merge(branch.combine, query, values)
+        plan.use(branch.combine.placed, {})
+        inline = "self." + branch.combine.name not in merged
     if inline and not after and branch.residual and " + " in merged and branch.placement != "post":
         one = _close(branch, merged)
         if len(one) <= WIDTH:
             return [*lines, one]
-    if len(merged) + 12 > WIDTH:
+    if len(merged) + 12 > WIDTH and branch.combine is not None:
         for body, value in zip(branch.bodies, values, strict=True):
             if value != body.node.name:
                 lines.append(f"        {body.node.name} = {value}")
@@ -320,3 +325,19 @@ def _several(
         lines.append(f"        h = {merged}")
         merged = "h"
     return [*lines, *(_chain(branch, merged, after) if after else [_close(branch, merged)])]
+
+
+def _value(
+    body: Body, query: str, stack: Stack, plan: Plan, arguments: LayerArguments
+) -> tuple[list[str], str]:
+    """Statements before the value of a body, and the expression that gives it."""
+    extra, lines = _extra(body, stack, plan, arguments), []
+    start = query if body.norm is None else f"self.{body.norm.name}(x)"
+    if body.norm is not None and _beside(body):
+        lines.append(f"        {body.node.name}_input = {start}")
+        start = f"{body.node.name}_input"
+    value = _Step(f"self.{body.node.name}", extra).around(start)
+    if body.returns_weights:
+        lines.append(f"        {body.node.name}, {body.node.name}_weights = {value}")
+        value = body.node.name
+    return lines, value + _beside(body, start)

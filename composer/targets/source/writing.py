@@ -67,6 +67,11 @@ def constructor(placed: Placed, **more: object) -> str:
     parts = {name: constructor(part) for name, part in placed.parts.items()}
     numbered = [text for name, text in parts.items() if "." in name]  # of a list, by position
     written |= {name: text for name, text in parts.items() if "." not in name}
+    written |= {  # empty, until the adapters are put into the model
+        adapter.linear: f"{adapter.placed.component.holder}()"
+        for adapter in placed.adapters
+        if adapter.linear in placed.component.takes
+    }
     module = placed.component.half
     if module.startswith("nn."):
         return f"{module}({', '.join(_torch_arguments(module, arguments))})"
