@@ -93,6 +93,13 @@ class _Maps:
     def chosen(self, spec: AdaptSpec, problems: Problems) -> list[str]:
         """Paths of the linear maps that an adapter is for."""
         what = "linear maps"
+        for path in spec.paths:
+            if selected((path,), self.first) and not selected((path,), self.owners):
+                why = f"what '{path.text}' has are no linear maps, which adapters are for"
+                fix = f'train it whole: freeze: {{parts: "*", except: {path.text}}}'
+                problems.add("G212", why, path.span, fix=fix)
+        if problems:
+            return []
         inside = select(spec.paths, self.owners, self.graph, problems, what) or {}
         if not spec.paths:
             inside = self.owners
@@ -148,7 +155,7 @@ class _Maps:
                 why = f"nothing in '{path.text}' makes the keys of an attention"
                 fix = "name attentions: decoder.layers.*.attention"
                 problems.add("G212", why, path.span, fix=fix)
-        return keys
+        return [] if told else keys
 
     def check_shared(self, spec: AdaptSpec, chosen: list[str], problems: Problems) -> None:
         """Adds a problem for each map that is one with something else, or chosen in part."""
@@ -173,7 +180,7 @@ class _Maps:
         alike = one.linear == two.linear and one.node.component.kind == two.node.component.kind
         names = [{s: self.first[f"{f.path}.{s}"] for s in f.suffixes} for f in (one, two)]
         if held:
-            alike = one.node.component == two.node.component
+            alike = alike and _heads(one) == _heads(two)
             state = one.node.placed.state
             names = [{s: self.first[f"{f.holder}.{s}"] for s in state} for f in (one, two)]
         if not alike or names[0] != names[1]:
@@ -184,6 +191,12 @@ class _Maps:
         if other not in wanted:
             return f"{said}, which is not", f"adapt '{other}' too"
         return "", ""
+
+
+def _heads(found: _Found) -> tuple[object, object]:
+    """Heads of keys and their width, where what holds a map has some."""
+    axes = found.node.placed.axes
+    return axes.get("num_kv_heads"), axes.get("head_dim")
 
 
 def _linear_maps(graph: Graph) -> Iterator[_Found]:

@@ -157,6 +157,8 @@ def _roles(written: Tree, check: Checking) -> Iterator[str]:
             continue
         said = f"'{word}'" if isinstance(word, str) else describe(item)
         fix = (guess(word, known) if isinstance(word, str) else None) or f"roles: {listed(known)}"
+        if word in {"embed", "embedding"}:
+            fix = 'embeddings are trained whole: freeze: {parts: "*", except: decoder.embed}'
         check.problems.add(
             "C105", f"role wants what a linear map is for, not {said}", item.span, fix=fix
         )

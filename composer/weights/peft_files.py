@@ -84,7 +84,7 @@ def _adapters(graph: Graph, name: str) -> tuple[dict[str, Component], Tuner]:
             continue
         component = adapter.placed.component
         if tuner_of(component) is None:
-            raise weight_error("W408", f"peft has no '{component.kind}', which '{name}' is")
+            raise weight_error("W408", _no_tuner(component.kind, name), "save all weights")
         tensor = next(iter(adapter.placed.tensors))
         first = f"{path}.{name}.{tensor}"
         if shared := next((n for n, f in graph.aliases.items() if f == first), None):
@@ -99,6 +99,12 @@ def _adapters(graph: Graph, name: str) -> tuple[dict[str, Component], Tuner]:
     tuner = tuner_of(next(iter(found.values())))
     assert tuner is not None, "seen above"
     return found, tuner
+
+
+def _no_tuner(kind: str, name: str) -> str:
+    if kind == "prefix":
+        return f"peft moves the positions of all tokens behind a prefix, which '{name}' does not"
+    return f"peft has no '{kind}', which '{name}' is"
 
 
 def _config(found: Mapping[str, Component], tuner: Tuner, beside: list[str]) -> dict[str, Any]:

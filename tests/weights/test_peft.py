@@ -152,6 +152,7 @@ def test_what_peft_cannot_say_is_refused(tmp_path):
         (one, "peft would adapt one of them only"),
         (mixed, "one scaling, dora and dropout"),
         (narrow, "peft has no 'adapter'"),
+        (adapted("prefix: {on: decoder, length: 2, name: lora}"), "peft moves the positions"),
     ):
         with pytest.raises(composer.SpecError, match=message):
             composer.save_adapter(text, composer.build(text), tmp_path / "none")

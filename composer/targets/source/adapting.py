@@ -9,7 +9,7 @@ from composer.components.placed import Adapter
 from composer.graph.graph import Graph, Node, Stack
 
 from .freezing import attribute, layers_of
-from .ties import module_ties
+from .ties import held_ties, module_ties
 from .writing import WIDTH, call, constructor, split
 
 Adapted = tuple[str, tuple[Adapter, ...]]
@@ -23,7 +23,8 @@ def adapters(graph: Graph) -> list[str]:
     nodes = dict(graph.nodes())
     own = [each for each in _adapted(nodes) if not _shared(each, graph)]
     # A map with places of its own is there anew; in a component that is shared whole it is at once.
-    return [*_statements(own, graph), *module_ties(graph, {path for path, _ in _adapted(nodes)})]
+    again = module_ties(graph, {path for path, _ in _adapted(nodes)})
+    return [*_statements(own, graph), *again, *held_ties(graph)]
 
 
 def _adapted(nodes: Mapping[str, Node]) -> Iterator[Adapted]:

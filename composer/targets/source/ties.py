@@ -19,6 +19,23 @@ def module_ties(graph: Graph, places: Collection[str] | None = None) -> list[str
     return list(_statements([p for p in pairs if places is None or p[0] in places]))
 
 
+def held_ties(graph: Graph) -> list[str]:
+    """Statements that give adapters that components hold their several places.
+
+    Where components are one module in several places, so is what they hold.
+    """
+    nodes = dict(graph.nodes())
+    pairs: dict[str, str] = {}
+    for other, first in graph.aliases.items():
+        place = _node_path(other, nodes)
+        for adapter in nodes[place].placed.adapters if first in graph.added else ():
+            owner = _node_path(first, nodes)
+            held = adapter.placed.component.held and other.startswith(f"{place}.{adapter.path}.")
+            if held and not _all_shared(place, owner, nodes, graph):
+                pairs[f"{place}.{adapter.linear}"] = f"{owner}.{adapter.linear}"
+    return list(_statements(list(pairs.items())))
+
+
 def weight_ties(graph: Graph) -> list[str]:
     """Statements that give one parameter its several names, where modules differ."""
     return list(_statements(_modules(graph)[1]))
