@@ -38,7 +38,7 @@ def test_the_source_is_the_one_that_was_read(name, golden):
 def test_an_adapted_model_is_drawn_and_described_as_it_was_read(
     name, golden, capsys, monkeypatch
 ):
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setenv("COLUMNS", "160")
     path = ROOT / SPECS[name]
     golden(HERE / f"{name}.dot.txt", draw(composer.graph(path)))
     assert main(["describe", str(path)]) == 0
