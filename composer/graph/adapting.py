@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from composer.components.component import Inputs, LinearMap, OptionError
 from composer.components.placed import Adapter, place
 from composer.diagnostics import Problems
-from composer.language.paths import selected
+from composer.language.paths import TensorPath, selected
 from composer.language.spec import AdaptSpec, ModelSpec
 
 from .graph import Graph, Node
@@ -93,12 +93,11 @@ class _Maps:
     def chosen(self, spec: AdaptSpec, problems: Problems) -> list[str]:
         """Paths of the linear maps that an adapter is for."""
         what = "linear maps"
-        for path in spec.paths:
-            if selected((path,), self.first) and not selected((path,), self.owners):
+        if other := [path for path in spec.paths if self._has_no_maps(path)]:
+            for path in other:
                 why = f"what '{path.text}' has are no linear maps, which adapters are for"
                 fix = f'train it whole: freeze: {{parts: "*", except: {path.text}}}'
                 problems.add("G212", why, path.span, fix=fix)
-        if problems:
             return []
         inside = select(spec.paths, self.owners, self.graph, problems, what) or {}
         if not spec.paths:
@@ -115,6 +114,10 @@ class _Maps:
                 roles = dict.fromkeys(self.found[path].map.role for path in inside)
                 problems.add("G212", why, spec.span, fix=f"roles here: {', '.join(roles)}")
         return [path for path in inside if self.found[path].map.role in spec.roles]
+
+    def _has_no_maps(self, path: TensorPath) -> bool:
+        """Whether a path names parameters, of which none are of linear maps."""
+        return bool(selected((path,), self.first)) and not selected((path,), self.owners)
 
     def _results(self, spec: AdaptSpec, inside: Mapping[str, str], problems: Problems) -> list[str]:
         """Of linear maps, those whose result is that of the component that holds them."""
