@@ -8,12 +8,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from safetensors.torch import save_model
-from torch.utils.flop_counter import FlopCounterMode
 
 import composer
 from composer.graph.tensors import first_names
-from composer.shapes import evaluate
-from composer.targets.numbers.flops import flops_of_model
+from tests.numbers.test_flops import check
 from tests.targets.test_adapting import (
     PAIR,
     SMALL,
@@ -50,19 +48,12 @@ def test_a_prefix_counts_the_heads_of_keys():
 
 
 @pytest.mark.parametrize("size", ["factors", "beside", "prefixes"])
-def test_a_forward_pass_costs_what_torch_counts(size):
+def test_a_step_costs_what_torch_counts(size):
     graph = composer.graph(SPEC, size=size)
     with torch.device("meta"):
-        model = composer.build(graph).eval()
-    given = {
-        name: torch.zeros(1, 7, dtype=torch.long, device="meta") for name in ("source", "target")
-    }
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(**given)
-    total = flops_of_model(graph)
-    lengths = {"batch": 1, "source": 7, "target": 7}
+        model = composer.build(graph)
 
-    assert counter.get_total_flops() == evaluate(total, lengths)
+    check(graph, model.eval(), {"batch": 2, "source": 7, "target": 5})
 
 
 # What they compute
