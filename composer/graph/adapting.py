@@ -185,7 +185,7 @@ class _Maps:
         if held:
             alike = alike and _heads(one) == _heads(two)
             state = one.node.placed.state
-            names = [{s: self.first[f"{f.holder}.{s}"] for s in state} for f in (one, two)]
+            names = [{s: self.first.get(f"{f.holder}.{s}", "") for s in state} for f in (one, two)]
         if not alike or names[0] != names[1]:
             return (
                 f"{said}, and they are not one in everything",

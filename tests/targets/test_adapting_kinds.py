@@ -239,6 +239,16 @@ def test_attentions_that_share_a_map_only_are_refused(share, item):
         composer.graph(shared(connection, item))
 
 
+def test_attentions_of_other_parameters_are_not_one():
+    text = shared(
+        "[decoder.layers.*.attention.k, encoder.layers.*.attention.k]",
+        'prefix: {on: "*.layers.*.attention", length: 3}',
+    ).replace("{from: source}", "{from: source, attention: {bias: [k], num_heads: 2}}")
+
+    with pytest.raises(composer.SpecError, match="they are not one in everything"):
+        composer.graph(text)
+
+
 @pytest.mark.parametrize("kind", ["lora", "ia3"])
 def test_a_tied_head_is_refused(kind):
     item = {"lora": "lora: {on: logits, rank: 2}", "ia3": "ia3: {on: logits}"}[kind]
