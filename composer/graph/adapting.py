@@ -6,28 +6,28 @@ its names are chosen, or where it is one with something else, the spec is refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 
-from composer.components.component import LinearMap, OptionError
+from composer.components.component import OptionError
 from composer.components.placed import Adapter, place
 from composer.diagnostics import Problems
 from composer.language.paths import selected
 from composer.language.spec import AdaptSpec, ModelSpec
 
 from .graph import Graph, Node
+from .linear_maps import FoundMap, LinearMaps
 from .mapping import with_nodes
-from .selecting import select
-from .tensors import first_names, nodes_of, set_owner
+from .tensors import set_owner
 
 
 def adapt(spec: ModelSpec, graph: Graph, problems: Problems) -> Graph:
     """`graph` with the adapters of a spec; what cannot be adapted is added to the problems."""
-    maps = _Maps(graph)
+    maps = LinearMaps(graph)
     added: dict[str, list[Adapter]] = {}
     for each in spec.adapt:
-        chosen = maps.chosen(each, problems)
-        maps.check_shared(each, chosen, problems)
+        chosen = _chosen(each, maps, problems)
+        _check_shared(each, chosen, maps, problems)
         for path in chosen:
             if not _add(each, maps.found[path], added, problems):
                 break  # the others of this adapter are wrong for the same reason
@@ -42,117 +42,56 @@ def adapt(spec: ModelSpec, graph: Graph, problems: Problems) -> Graph:
     return replace(graph, parts=parts, aliases={**graph.aliases, **_aliases(added, maps, graph)})
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A linear map in a graph: the component that holds it, by its path, and its attribute."""
-
-    path: str
-    holder: str
-    node: Node
-    linear: str
-    map: LinearMap
-
-    @property
-    def suffixes(self) -> list[str]:
-        """Names of its tensors, below its own."""
-        prefix = f"{self.linear}." if self.linear else ""
-        names = [n for n in self.node.placed.tensors if n.startswith(prefix)]
-        return [n[len(prefix) :] for n in names if "." not in n[len(prefix) :]]
-
-    @property
-    def is_result(self) -> bool:
-        """Whether its result is that of its attention or feed-forward."""
-        own = self.linear in self.node.component.linears(self.node.placed.axes)
-        return own and self.map.role in {"o", "ffn_out"}
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Width of the result, width of what it reads."""
-        return self.node.placed.tensors[f"{self.linear}.weight".lstrip(".")]
+def _chosen(spec: AdaptSpec, maps: LinearMaps, problems: Problems) -> list[str]:
+    """Paths of the linear maps that an adapter is for."""
+    if spec.slot == "result_adapter":
+        return _results(spec, maps, problems)
+    return maps.chosen(spec.chosen, spec.span, problems)
 
 
-class _Maps:
-    """Every linear map of a graph, each layer with its own, and which of them are one."""
+def _results(spec: AdaptSpec, maps: LinearMaps, problems: Problems) -> list[str]:
+    """Of linear maps, those whose result is that of the component that holds them."""
+    inside = maps.at(spec.chosen, problems)
+    last = [path for path in inside if maps.found[path].is_result]
+    for path in spec.chosen.paths:
+        if selected((path,), inside) and not any(path.names(name) for name in last):
+            why = f"what '{path.text}' computes is the result of no linear map"
+            fix = "name attentions or feed-forwards: decoder.layers.*.feed_forward"
+            problems.add("G212", why, path.span, fix=fix)
+    return last
 
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
-        self.found = {found.path: found for found in _linear_maps(graph)}
-        self.first = first_names(graph)
-        self.owners = {
-            path: self.first[f"{path}.weight"].removesuffix(".weight") for path in self.found
-        }
-        self.names: dict[str, list[str]] = {}
-        for name, first in self.first.items():
-            self.names.setdefault(first, []).append(name)
 
-    def chosen(self, spec: AdaptSpec, problems: Problems) -> list[str]:
-        """Paths of the linear maps that an adapter is for."""
-        what = "linear maps"
-        inside = select(spec.paths, self.owners, self.graph, problems, what) or {}
-        if not spec.paths:
-            inside = self.owners
-        if spec.slot == "result_adapter":
-            return self._results(spec, inside, problems)
-        if not spec.roles or not inside:
-            return list(inside)
-        for role in spec.roles:
-            if all(self.found[path].map.role != role for path in inside):
-                why = f"no linear map here is for '{role}'"
-                roles = dict.fromkeys(self.found[path].map.role for path in inside)
-                problems.add("G212", why, spec.span, fix=f"roles here: {', '.join(roles)}")
-        return [path for path in inside if self.found[path].map.role in spec.roles]
+def _check_shared(spec: AdaptSpec, chosen: list[str], maps: LinearMaps, problems: Problems) -> None:
+    """Adds a problem for each map that is one with something else, or chosen in part."""
+    wanted, told = set(chosen), set()
+    for path in chosen:
+        for other in maps.places(path):
+            why, fix = _unlike(path, other, wanted, maps)
+            pair = (path.split(".")[0], other.split(".")[0])
+            if why and pair not in told:
+                problems.add("G213", why, spec.span, fix=fix)
+                told |= {pair, pair[::-1]}
 
-    def _results(self, spec: AdaptSpec, inside: Mapping[str, str], problems: Problems) -> list[str]:
-        """Of linear maps, those whose result is that of the component that holds them."""
-        last = [path for path in inside if self.found[path].is_result]
-        for path in spec.paths:
-            if selected((path,), inside) and not any(path.names(name) for name in last):
-                why = f"what '{path.text}' computes is the result of no linear map"
-                fix = "name attentions or feed-forwards: decoder.layers.*.feed_forward"
-                problems.add("G212", why, path.span, fix=fix)
-        return last
 
-    def check_shared(self, spec: AdaptSpec, chosen: list[str], problems: Problems) -> None:
-        """Adds a problem for each map that is one with something else, or chosen in part."""
-        wanted, told = set(chosen), set()
-        for path in chosen:
-            for name in self.names[f"{self.owners[path]}.weight"]:
-                other = name.removesuffix(".weight")
-                why, fix = self._unlike(path, other, wanted)
-                pair = (path.split(".")[0], other.split(".")[0])
-                if why and pair not in told:
-                    problems.add("G213", why, spec.span, fix=fix)
-                    told |= {pair, pair[::-1]}
-
-    def _unlike(self, path: str, other: str, wanted: set[str]) -> tuple[str, str]:
-        """Why a map cannot be adapted together with another place of its weight, if so."""
-        if other == path:
-            return "", ""
-        said = f"'{path}' is adapted, but its weight is also that of '{other}'"
-        if other not in self.found:
-            return f"{said}, which is no linear map", "adapt something else, or share less"
-        one, two = self.found[path], self.found[other]
-        alike = one.linear == two.linear and one.node.component.kind == two.node.component.kind
-        names = [{s: self.first[f"{f.path}.{s}"] for s in f.suffixes} for f in (one, two)]
-        if not alike or names[0] != names[1]:
-            return (
-                f"{said}, and they are not one in everything",
-                "share both whole, or adapt neither",
-            )
-        if other not in wanted:
-            return f"{said}, which is not", f"adapt '{other}' too"
+def _unlike(path: str, other: str, wanted: set[str], maps: LinearMaps) -> tuple[str, str]:
+    """Why a map cannot be adapted together with another place of its weight, if so."""
+    if other == path:
         return "", ""
-
-
-def _linear_maps(graph: Graph) -> Iterator[_Found]:
-    for part in graph.parts.values():
-        for path, node in nodes_of(part):
-            for linear, each in node.placed.linears.items():
-                yield _Found(f"{path}.{linear}".rstrip("."), path, node, linear, each)
+    said = f"'{path}' is adapted, but its weight is also that of '{other}'"
+    if other not in maps.found:
+        return f"{said}, which is no linear map", "adapt something else, or share less"
+    one, two = maps.found[path], maps.found[other]
+    alike = one.linear == two.linear and one.node.component.kind == two.node.component.kind
+    names = [{s: maps.first[f"{f.path}.{s}"] for s in f.suffixes} for f in (one, two)]
+    if not alike or names[0] != names[1]:
+        return f"{said}, and they are not one in everything", "share both whole, or adapt neither"
+    if other not in wanted:
+        return f"{said}, which is not", f"adapt '{other}' too"
+    return "", ""
 
 
 def _add(
-    spec: AdaptSpec, found: _Found, added: dict[str, list[Adapter]], problems: Problems
+    spec: AdaptSpec, found: FoundMap, added: dict[str, list[Adapter]], problems: Problems
 ) -> bool:
     """Whether an adapter could be put onto a linear map; if not, a problem says why."""
     here = added.setdefault(found.holder, [])
@@ -179,7 +118,7 @@ def _holder(adapter: Adapter) -> str:
     return adapter.placed.component.holder
 
 
-def _aliases(added: Mapping[str, list[Adapter]], maps: _Maps, graph: Graph) -> dict[str, str]:
+def _aliases(added: Mapping[str, list[Adapter]], maps: LinearMaps, graph: Graph) -> dict[str, str]:
     """First names of the adapters' tensors where the maps that hold them are shared."""
     made: dict[str, str] = {}
     for holder, adapters in added.items():
