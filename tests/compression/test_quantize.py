@@ -195,7 +195,7 @@ def test_shared_maps_are_stored_once():
 )
 def test_emitted_source_quantizes_what_composer_does(size, mode):
     graph = composer.graph(SPEC, size=size)
-    model, _, after = quantized(graph)
+    _, _, after = quantized(graph)
     module = load_source(composer.source(graph, mode=mode), f"emitted_{size}_{mode}")
     copy = module.Compressed()
     copy.load_state_dict(composer.build(graph, seed=0).state_dict())
