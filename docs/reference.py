@@ -69,6 +69,9 @@ CODES = {
     "G211": "A shared parameter that is frozen under one of its names only.",
     "G212": "An adapter that finds nothing to adapt, or cannot be where it is wanted.",
     "G213": "A shared linear map that is adapted under one of its names only, or is one with something else.",
+    "G214": "A linear map that a pass of `compress` cannot change, named alone.",
+    "G215": "A shared linear map that a pass of `compress` names under one of its names only.",
+    "G216": "A linear map that two passes of `compress` change in an order that does not work.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "D302": "The page cannot be served: what `composer watch` needs is not installed.",
@@ -92,6 +95,10 @@ CODES = {
     "W420": "A config of a family that no declaration knows.",
     "W421": "A value of a config that the spec cannot say.",
     "W422": "A value that a config lacks, or that cannot be computed.",
+    "Q701": "A model that a pass of `compress` cannot change.",
+    "Q702": "A pass of `compress` that this machine cannot do, or that needs what is not installed.",
+    "Q703": "Data for a pass of `compress` that are missing or do not fit the model.",
+    "Q704": "A compressed file that another spec has made.",
     "I901": "A fault of composer itself. Please report it.",
 }
 """What each code of the later stages means."""

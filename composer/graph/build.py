@@ -1,4 +1,4 @@
-"""From spec to graph: resolve, infer, share, adapt, freeze, parametrize, in this order.
+"""From spec to graph: resolve, infer, share, adapt, compress, freeze, parametrize, in this order.
 
 Each stage reports all it finds.
 """
@@ -12,6 +12,7 @@ from composer.diagnostics import Problems
 from composer.language.spec import ModelSpec
 
 from .adapting import adapt
+from .compressing import compress
 from .freezing import freeze
 from .graph import Graph
 from .infer import infer
@@ -48,6 +49,7 @@ def build_graph(spec: ModelSpec) -> Graph:
     )
     made = adapt(spec, made, problems)
     problems.raise_if_any()
+    made = compress(spec, made, problems)
     frozen = freeze(spec, made, problems)
     check_weights(spec, made, problems)
     problems.raise_if_any()

@@ -11,6 +11,7 @@ from typing import Literal
 from composer.components.component import Component
 from composer.components.placed import Placed
 from composer.diagnostics import Span
+from composer.language.pass_fields import PassFields
 from composer.shapes import Shape
 
 from .tables import tables_of
@@ -268,6 +269,24 @@ class Output:
     layers: tuple[State, ...] = ()
 
 
+@dataclass(frozen=True)
+class Compression:
+    """A pass that makes a model smaller, and on which linear maps.
+
+    `places` are all their places, each with the first of its map. `left` says of each place that
+    was named and is left as it is, why.
+    """
+
+    options: PassFields
+    places: Mapping[str, str] = field(hash=False)
+    left: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The linear maps, each once by its first place."""
+        return tuple(dict.fromkeys(self.places.values()))
+
+
 Part = Input | Stack | Module | Output
 
 
@@ -299,6 +318,7 @@ class Graph:
     initialization: Placed
     file: str
     frozen: frozenset[str] = frozenset()
+    compressions: tuple[Compression, ...] = ()
     parametrization: Literal["standard", "mup", "completep"] = "standard"
     base: Graph | None = field(default=None, repr=False)
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import Field
 
-from composer.components.component import LinearRole, kinds_for
+from composer.components.component import kinds_for
 from composer.diagnostics import Span
 
-from .document import Entry, Mapping, Scalar, Sequence, Tree, get, value_span
+from .chosen import chosen_in
+from .document import Entry, Mapping, Scalar, Sequence, get, value_span
 from .fields import Fields
 from .names import name_problem, other_name
-from .paths import TensorPath, paths_in
+from .paths import Chosen, paths_in
 from .slots import Checking, component_in, only, without
 from .spec import AdaptSpec, Written
 from .validate import describe, guess, validate
@@ -40,21 +40,6 @@ class AdaptFields(Fields):
     )
     after: Any = Field(default=None, description="The components that it follows: paths.")
     beside: Any = Field(default=None, description="The components that it stands beside: paths.")
-
-
-class RoleFields(Fields):
-    """Linear maps by what they are for."""
-
-    role: Any = Field(description="What they are for: q, k, v, o, ffn_in, ffn_out, head, ...")
-    in_: Any = Field(default=None, alias="in", description="Where: paths. Default: everywhere.")
-
-
-@dataclass(frozen=True)
-class _Chosen:
-    """What an adapter is for: paths, and roles among what they name."""
-
-    paths: tuple[TensorPath, ...]
-    roles: tuple[str, ...] = ()
 
 
 def adapt_in(tree: Mapping, check: Checking) -> tuple[AdaptSpec, ...]:
@@ -103,7 +88,7 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
     if made is None or name is None or chosen is None:
         return None
     written = Written(made.component, body)
-    return AdaptSpec(written, name, chosen.paths, chosen.roles, slot, entry.key)
+    return AdaptSpec(written, name, chosen, slot, entry.key)
 
 
 def _name(kind: str, body: Mapping, check: Checking) -> str | None:
@@ -123,7 +108,7 @@ def _name(kind: str, body: Mapping, check: Checking) -> str | None:
     return written.value
 
 
-def _chosen(kind: str, slot: str, body: Mapping, key: Span, check: Checking) -> _Chosen | None:
+def _chosen(kind: str, slot: str, body: Mapping, key: Span, check: Checking) -> Chosen | None:
     """What `on`, `after` or `beside` says."""
     where = WHERE[slot]
     written = get(body, (where,))
@@ -131,34 +116,7 @@ def _chosen(kind: str, slot: str, body: Mapping, key: Span, check: Checking) -> 
         fix = f"{kind}: {{{where}: decoder.layers.*.{'attention.q' if slot == 'linear_adapter' else 'attention'}}}"
         check.problems.add("C104", f"'{kind}' needs '{where}'", key, fix=fix)
         return None
-    if slot == "linear_adapter" and isinstance(written, Mapping):
-        return _by_role(written, check)
+    if slot == "linear_adapter":
+        return chosen_in(written, check)
     paths = paths_in(written, where, check.problems)
-    return _Chosen(paths) if paths else None
-
-
-def _by_role(written: Mapping, check: Checking) -> _Chosen | None:
-    if validate(RoleFields, written, check.problems, where="'on'", dims={}) is None:
-        return None
-    inside = get(written, ("in",))
-    paths = () if inside is None else paths_in(inside, "in", check.problems)
-    role = get(written, ("role",))
-    assert role is not None, "a mapping without role is not valid"
-    roles = tuple(_roles(role, check))
-    return _Chosen(paths, roles) if roles and (paths or inside is None) else None
-
-
-def _roles(written: Tree, check: Checking) -> Iterator[str]:
-    known = get_args(LinearRole)
-    for item in written.items if isinstance(written, Sequence) else (written,):
-        word = item.value if isinstance(item, Scalar) else None
-        if isinstance(word, str) and word in known:
-            yield word
-            continue
-        said = f"'{word}'" if isinstance(word, str) else describe(item)
-        fix = (guess(word, known) if isinstance(word, str) else None) or f"roles: {listed(known)}"
-        if word in {"embed", "embedding"}:
-            fix = 'embeddings are trained whole: freeze: {parts: "*", except: decoder.embed}'
-        check.problems.add(
-            "C105", f"role wants what a linear map is for, not {said}", item.span, fix=fix
-        )
+    return Chosen(paths) if paths else None

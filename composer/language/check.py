@@ -9,6 +9,7 @@ from composer.components.component import Component
 from composer.diagnostics import Note, Problems, Span
 
 from .adapt import adapt_in
+from .compress import compress_in
 from .connections import connection_in
 from .defaults import with_defaults
 from .dims import check_dims_used, dims_in
@@ -81,6 +82,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     weights = weights_in(tree, problems)
     freeze = freeze_in(tree, problems)
     adapt = adapt_in(tree, context)
+    compress = compress_in(tree, context)
     train = train_in(tree, dims, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
@@ -104,6 +106,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         freeze=freeze,
         parametrization=None if parametrized is None else _with_base(tree, *parametrized),
         adapt=adapt,
+        compress=compress,
         train=train,
     )
 

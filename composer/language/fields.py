@@ -59,6 +59,11 @@ class ModelFields(Fields):
         description="A list of adapters, e.g. {lora: {on: PATHS, rank: 8}}; all else is frozen "
         "unless `freeze` says what is.",
     )
+    compress: Any = Field(
+        default=None,
+        description="A list of passes that make the model smaller, e.g. "
+        "{quantize: {on: PATHS, scheme: int8_dynamic}}.",
+    )
     train: Any = Field(default=None, description="How the model is trained.")
 
 

@@ -41,6 +41,14 @@ class TensorPath:
         return re.compile(rf"{inner}(?:\.|$)")
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """What a change is for: paths, and roles among what they name; no path is everything."""
+
+    paths: tuple[TensorPath, ...]
+    roles: tuple[str, ...] = ()
+
+
 def selected(paths: tuple[TensorPath, ...], names: Mapping[str, str]) -> dict[str, str]:
     """Of several names, each with the first name of its tensor, those that one of `paths` names."""
     return {name: first for name, first in names.items() if any(p.names(name) for p in paths)}

@@ -11,7 +11,8 @@ from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
 from .freeze import FreezeSpec
-from .paths import TensorPath
+from .pass_fields import PassFields
+from .paths import Chosen
 from .train import TrainFields
 from .weights import WeightMap
 
@@ -163,13 +164,22 @@ ConnectionSpec = CrossSpec | SharedSpec | SkipSpec | ParallelSpec
 
 @dataclass(frozen=True)
 class AdaptSpec:
-    """An adapter, and what it changes: of what `paths` name, or of all, what has one of `roles`."""
+    """An adapter, and what it changes."""
 
     made: Written
     name: str
-    paths: tuple[TensorPath, ...]
-    roles: tuple[str, ...]
+    chosen: Chosen
     slot: str
+    span: Span
+
+
+@dataclass(frozen=True)
+class CompressSpec:
+    """A pass that makes a model smaller, its options, and the linear maps that it is for."""
+
+    options: PassFields
+    chosen: Chosen
+    tree: Tree
     span: Span
 
 
@@ -215,6 +225,7 @@ class ModelSpec:
     freeze: FreezeSpec | None = None
     parametrization: ParametrizationSpec | None = None
     adapt: tuple[AdaptSpec, ...] = ()
+    compress: tuple[CompressSpec, ...] = ()
     train: TrainFields | None = None
 
     def place_of(self, section: str, name: str) -> Span:

@@ -26,6 +26,7 @@ SPECS = {
     "llama": "specs/llama.yaml",
     "adapted": "tests/specs/adapted.yaml",
     "adapted_kinds": "tests/specs/adapted_kinds.yaml",
+    "compressed": "tests/specs/compressed.yaml",
 }
 
 

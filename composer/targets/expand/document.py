@@ -16,8 +16,10 @@ from composer.graph.graph import Graph, Memory, Module, Output, Skip, Stack
 from composer.language.adapt import WHERE
 from composer.language.document import to_yaml
 from composer.language.freeze import FreezeSpec
+from composer.language.paths import Chosen
 from composer.language.spec import (
     AdaptSpec,
+    CompressSpec,
     ConnectionSpec,
     CrossSpec,
     ModelSpec,
@@ -50,6 +52,7 @@ def expand(spec: ModelSpec, graph: Graph) -> str:
     )
     end += [{"freeze": _freeze(spec.freeze)}] if spec.freeze else []
     last: list[Data] = [{"adapt": [_adapter(each) for each in spec.adapt]}] if spec.adapt else []
+    last += [{"compress": [_pass(each) for each in spec.compress]}] if spec.compress else []
     end += [{"train": spec.train.model_dump()}] if spec.train else []
     texts = [to_yaml(section) for section in sections if all(section.values())]
     texts += [_connections(spec, graph)] if spec.connections else []
@@ -101,11 +104,19 @@ def _freeze(spec: FreezeSpec) -> Data:
 
 
 def _adapter(spec: AdaptSpec) -> Data:
-    paths: object = [path.text for path in spec.paths]
-    if spec.roles:
-        paths = {"role": list(spec.roles), **({"in": paths} if paths else {})}
     made = options(spec.made.component)
-    return {made.pop("kind"): {"name": spec.name, WHERE[spec.slot]: paths, **made}}
+    return {made.pop("kind"): {"name": spec.name, WHERE[spec.slot]: _on(spec.chosen), **made}}
+
+
+def _pass(spec: CompressSpec) -> Data:
+    return {spec.options.kind: {**spec.options.model_dump(mode="json"), "on": _on(spec.chosen)}}
+
+
+def _on(chosen: Chosen) -> Data | list[str]:
+    paths = [path.text for path in chosen.paths]
+    if not chosen.roles:
+        return paths
+    return {"role": list(chosen.roles), **({"in": paths} if paths else {})}
 
 
 def _one_or_list(names: tuple[str, ...]) -> str | list[str]:
