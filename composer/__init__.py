@@ -3,6 +3,7 @@
 from composer.compiler import (
     audit_weights,
     build,
+    compress,
     convert,
     export_weights,
     graph,
@@ -11,6 +12,7 @@ from composer.compiler import (
     load_adapter,
     merge,
     save_adapter,
+    save_compressed,
     source,
     use_adapters,
 )
@@ -49,6 +51,7 @@ __all__ = [
     "Tensors",
     "audit_weights",
     "build",
+    "compress",
     "convert",
     "export_weights",
     "generate",
@@ -60,6 +63,7 @@ __all__ = [
     "merge",
     "param_groups",
     "save_adapter",
+    "save_compressed",
     "source",
     "use_adapters",
 ]

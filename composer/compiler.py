@@ -30,6 +30,7 @@ from composer.language.weights import WeightMap
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from composer.compression import Batches, Report
     from composer.targets.source.emit import Mode
     from composer.weights import Audit, Weights
 
@@ -105,6 +106,14 @@ def build(
         maps, spec = spec.weights, build_graph(spec)
     if weights is None:
         return build_module(spec, seed=seed)
+    if spec.compressions and isinstance(weights, str | Path):
+        from composer.compression import is_compressed
+        from composer.compression import load as load_compressed
+
+        if is_compressed(weights):
+            model = build_module(spec, seed=seed)
+            load_compressed(spec, model, weights)
+            return model
     from composer.weights import load as read_weights
     from composer.weights import load_into, start_lengths
 
@@ -143,6 +152,35 @@ def merge(
     model = build_module(plain)
     load_into(model, merge_tensors(whole, tensors, chosen))
     return model
+
+
+def compress(
+    model: nn.Module, spec: Source | ModelSpec | Graph, *, data: Batches | None = None,
+    size: str | None = None, overrides: Iterable[str] = (),
+) -> Report:  # fmt: skip
+    """Makes a model smaller in place, as the `compress` of its spec says; gives what was changed.
+
+    `data` are batches of the model's inputs by name, for passes that need some.
+
+    >>> composer.compress(model, "specs/mine.yaml")  # doctest: +SKIP
+
+    Raises SpecError, of which CompressionError tells what cannot be done, before anything is.
+    """
+    from composer.compression import compress as changed
+
+    made = spec if isinstance(spec, Graph) else graph(spec, size=size, overrides=overrides)
+    return changed(made, model, data)
+
+
+def save_compressed(
+    model: nn.Module, spec: Source | ModelSpec | Graph, path: str | Path, *,
+    size: str | None = None, overrides: Iterable[str] = (),
+) -> None:  # fmt: skip
+    """Writes a compressed model as one safetensors file, which `build` reads as `weights`."""
+    from composer.compression import save
+
+    made = spec if isinstance(spec, Graph) else graph(spec, size=size, overrides=overrides)
+    save(made, model, path)
 
 
 def save_adapter(

@@ -17,6 +17,7 @@ from .weight_places import WeightPlaces, audited, places
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from composer.targets.compressed import Changed
     from composer.targets.summary import Row, Summary
 
 _WIDE = 110  # columns from which each part's own description is shown too
@@ -154,9 +155,18 @@ def totals(summary: Summary) -> str:
 
     sizes = ", ".join(f"{readable(summary.bytes(name))} in {name}" for name in BYTES)
     total = f"{summary.parameters:,} parameters: {sizes}"
-    if not summary.frozen:
-        return total
-    return f"{total}\n{summary.parameters - summary.frozen:,} trainable, {summary.frozen:,} frozen"
+    lines = [total]
+    if summary.frozen:
+        trained = summary.parameters - summary.frozen
+        lines.append(f"{trained:,} trainable, {summary.frozen:,} frozen")
+    return "\n".join([*lines, *map(compressed_in_words, summary.compressed)])
+
+
+def compressed_in_words(changed: Changed) -> str:
+    """What a pass changes: `quantize: 12 linear maps in int8, 196.6 kB of 786.4 kB in fp32`."""
+    maps = f"{len(changed.maps)} linear map{'' if len(changed.maps) == 1 else 's'}"
+    sizes = f"{readable(changed.after)} of {readable(changed.before)} in fp32"
+    return f"{changed.kind}: {maps} in {changed.mark}, {sizes}"
 
 
 def _name(row: Row) -> str:

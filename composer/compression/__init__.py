@@ -1,1 +1,66 @@
-"""Making models smaller: the passes of `compress`, their report, and the files they leave."""
+"""Making models smaller: the passes of `compress`, their report, and the files they leave.
+
+Codes: Q701 a model that cannot be changed, Q702 what this machine cannot do, Q703 data, Q704 files
+of another spec.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from composer.graph.graph import Graph
+from composer.graph.tensors import first_names
+from composer.targets.compressed import Report, report
+
+from .errors import CompressionError, compression_error
+from .files import is_compressed, load, save, tensors_of
+from .passes import Batches
+from .registry import works
+
+
+def compress(graph: Graph, model: nn.Module, data: Batches | None = None) -> Report:
+    """Changes a model of a graph in place, pass after pass.
+
+    Raises CompressionError where a pass cannot be done, before anything is changed.
+    """
+    if not graph.compressions:
+        fix = "compress: [{quantize: {on: '*', scheme: int8_weight}}]"
+        raise compression_error("Q701", f"'{graph.name}' says nothing under compress", fix)
+    passes = list(works(graph, model, data))
+    for each, work in passes:
+        each.check(work)
+    for each, work in passes:
+        each.apply(work)
+    check_sharing(graph, model)
+    return report(graph)
+
+
+def prepare(graph: Graph, model: nn.Module) -> None:
+    """Lets training compute as after the passes, where the spec says so; in place.
+
+    Raises CompressionError for what cannot be done.
+    """
+    for each, work in works(graph, model):
+        each.prepare(work)
+
+
+def check_sharing(graph: Graph, model: nn.Module) -> None:
+    """What the graph shares is one tensor in the model."""
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    for name, first in first_names(graph).items():
+        if name in tensors:
+            assert tensors[name] is tensors[first], f"'{name}' is '{first}' no more"
+
+
+__all__ = [
+    "Batches",
+    "CompressionError",
+    "Report",
+    "compress",
+    "is_compressed",
+    "load",
+    "prepare",
+    "report",
+    "save",
+    "tensors_of",
+]

@@ -1,4 +1,4 @@
-"""What a pass of `compress` does to a model: its torch half, found by the name of its kind."""
+"""What a pass of `compress` does to a model: its torch half, the base of all of them."""
 
 from __future__ import annotations
 
@@ -21,30 +21,36 @@ class Work:
     graph: Graph
     model: nn.Module
     compression: Compression
-    data: Batches = field(default=(), repr=False)
+    data: Batches | None = field(default=None, repr=False)
 
-    def linears(self) -> dict[str, nn.Module]:
-        """The linear maps that are changed, each once, by their first places."""
-        return {path: self.model.get_submodule(path) for path in self.compression.maps}
+    def linears(self) -> list[nn.Linear]:
+        """The linear maps that are changed, at all of their places."""
+        return [self.linear(path) for path in self.compression.places]
+
+    def linear(self, path: str) -> nn.Linear:
+        """The linear map at a place."""
+        found = self.model.get_submodule(path)
+        assert isinstance(found, nn.Linear), f"'{path}' is declared as a linear map"
+        return found
 
 
 class Pass(ABC):
-    """The base of every pass."""
+    """The base of every pass; a subclass names the options that it is for."""
 
     @abstractmethod
     def check(self, work: Work) -> None:
-        """Raises WeightError for what cannot be done here, before anything is changed."""
+        """Raises CompressionError for what cannot be done here, before anything is changed."""
 
     @abstractmethod
     def apply(self, work: Work) -> None:
         """Changes the model in place."""
 
-    def prepare(self, work: Work) -> None:  # noqa: B027 - most need nothing
-        """Makes training compute as after the pass, where the spec wants that; in place."""
+    def prepare(self, work: Work) -> None:  # noqa: B027 - most change nothing before
+        """Lets training compute as after the pass, where the spec says so; in place."""
 
-    def restore(self, work: Work) -> None:  # noqa: B027
-        """Gives the model, not yet filled, the tensors that saved ones fill after this pass."""
+    def saved(self, work: Work) -> dict[str, Tensor]:  # noqa: ARG002
+        """What files hold instead of changed weights, by names that begin with theirs."""
+        return {}
 
-
-PASSES: dict[str, Callable[[], Pass]] = {}
-"""What makes each pass, by its kind."""
+    def restore(self, work: Work, read: Callable[[str], Tensor]) -> None:  # noqa: B027
+        """Puts what `saved` gave back into a model of the spec."""

@@ -38,7 +38,7 @@ def _compression(spec: CompressSpec, maps: LinearMaps, problems: Problems) -> Co
     if chosen and len(problems) == before:
         _check_paths(spec, chosen, left, problems)
         _check_shared(spec, changed, maps, problems)
-    return Compression(spec.options, tuple(dict.fromkeys(maps.owners[p] for p in changed)), left)
+    return Compression(spec.options, {path: maps.owners[path] for path in changed}, left)
 
 
 def _obstacle(path: str, spec: CompressSpec, maps: LinearMaps) -> str | None:

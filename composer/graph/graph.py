@@ -271,14 +271,20 @@ class Output:
 
 @dataclass(frozen=True)
 class Compression:
-    """A pass that makes a model smaller, and on which linear maps, each by its first place.
+    """A pass that makes a model smaller, and on which linear maps.
 
-    `left` says of each place that was named and is left as it is, why.
+    `places` are all their places, each with the first of its map. `left` says of each place that
+    was named and is left as it is, why.
     """
 
     options: PassFields
-    maps: tuple[str, ...]
+    places: Mapping[str, str] = field(hash=False)
     left: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def maps(self) -> tuple[str, ...]:
+        """The linear maps, each once by its first place."""
+        return tuple(dict.fromkeys(self.places.values()))
 
 
 Part = Input | Stack | Module | Output

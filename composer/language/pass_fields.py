@@ -26,6 +26,20 @@ class PassFields(Fields):
     )
 
     @property
+    def function(self) -> str:
+        """The function of `composer.nn` that does it, for emitted source; empty for none."""
+        return ""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """What the function takes after the linear maps: `model`, `batches`."""
+        return ()
+
+    def arguments(self) -> dict[str, int | float | str]:
+        """What the function gets by name."""
+        return {}
+
+    @property
     def mark(self) -> str:
         """What a diagram writes on what it changes, in a word: `int8`."""
         raise NotImplementedError(self.kind)

@@ -16,28 +16,31 @@ SchemeName = Literal[
     "int2_group",
 ]  # fmt: skip
 
-SCALE_BYTES = 4  # scales are fp32
-
 
 @dataclass(frozen=True)
 class Scheme:
     """How weights are stored: `bits` of each number, and one scale a row or a group of a row.
 
-    `zero` are bytes of a zero point beside each scale, `inputs` of what is known of a map's inputs.
+    `scale` are bytes of each scale with its zero point, `inputs` those of the scale of a map's
+    inputs, which calibration finds.
     """
 
     bits: int
     grouped: bool = False
-    zero: int = 1
+    scale: int = 5
     inputs: int = 0
-    calibrated: bool = False
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether it needs data."""
+        return self.inputs > 0
 
 
 SCHEMES: dict[SchemeName, Scheme] = {
     "int8_dynamic": Scheme(8),
-    "int8_static": Scheme(8, inputs=SCALE_BYTES + 1, calibrated=True),
+    "int8_static": Scheme(8, inputs=4),
     "int8_weight": Scheme(8),
-    "int4_weight": Scheme(4, grouped=True),
+    "int4_weight": Scheme(4, grouped=True, scale=4),
     "int4_group": Scheme(4, grouped=True),
     "int3_group": Scheme(3, grouped=True),
     "int2_group": Scheme(2, grouped=True),
@@ -71,6 +74,22 @@ class QuantizeFields(PassFields):
         return SCHEMES[self.scheme]
 
     @property
+    def function(self) -> str:
+        """One function for each kind of weights."""
+        known = {"int3_group", "int2_group", "int4_group"}
+        return "quantize_group" if self.scheme in known else f"quantize_{self.scheme}"
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Calibration runs the model on data."""
+        return ("model", "batches") if self.how.calibrated else ()
+
+    def arguments(self) -> dict[str, int | float | str]:
+        """Bits and groups, where the function does not know them."""
+        bits = {"bits": self.how.bits} if self.function == "quantize_group" else {}
+        return {**bits, **({"group": self.group} if self.how.grouped else {})}
+
+    @property
     def mark(self) -> str:
         """The bits of a weight: `int8`."""
         return f"int{self.how.bits}"
@@ -87,4 +106,4 @@ class QuantizeFields(PassFields):
         width, read = shape
         groups = width * (read // self.group if self.how.grouped else 1)
         numbers = -(-width * read * self.how.bits // 8)
-        return numbers + groups * (SCALE_BYTES + self.how.zero) + self.how.inputs
+        return numbers + groups * self.how.scale + self.how.inputs

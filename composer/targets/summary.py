@@ -19,6 +19,8 @@ from composer.components.placed import Placed
 from composer.graph.graph import Graph, LayerKind, Module, Node, Output, Stack
 from composer.shapes import Shape, show
 
+from .compressed import Changed, report
+
 BYTES = {"fp32": 4, "bf16": 2}
 """Bytes of one parameter in each format that totals are given in."""
 
@@ -54,6 +56,7 @@ class Summary:
     rows: tuple[Row, ...]
     parameters: int
     frozen: int = 0
+    compressed: tuple[Changed, ...] = ()
 
     def bytes(self, number_format: str) -> int:
         """Bytes that the parameters take in `fp32` or `bf16`."""
@@ -64,7 +67,8 @@ def summarize(graph: Graph) -> Summary:
     """The summary of a graph."""
     rows = tuple(row for part in graph.parts.values() for row in _part(part, graph))
     frozen = sum(prod(graph.tensors[name]) for name in graph.frozen)
-    return Summary(graph.name, graph.title, rows, graph.parameters, frozen)
+    changed = report(graph).changed if graph.compressions else ()
+    return Summary(graph.name, graph.title, rows, graph.parameters, frozen, changed)
 
 
 def to_json(summary: Summary) -> str:

@@ -1,4 +1,4 @@
-"""Signs: what training does to parameters, such as freezing them, shown on what holds them."""
+"""Signs: what is done to parameters, such as freezing or rounding, shown on what holds them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from composer.graph.graph import Graph
+from composer.graph.linear_maps import LinearMaps
 from composer.graph.tensors import first_names
 
 from . import labels
@@ -15,11 +16,15 @@ from .theme import Palette
 
 @dataclass(frozen=True)
 class Sign:
-    """A sign and what it means; `color` is that of the palette in which it is drawn."""
+    """A sign and what it means; `color` is that of the palette in which it is drawn.
+
+    What has it whole is drawn with a border of that color, if the sign has a `border`.
+    """
 
     glyph: str
     meaning: str
     color: str
+    border: bool = True
 
 
 FROZEN = Sign("❄", "frozen", "frozen")
@@ -29,8 +34,8 @@ class Signs:
     """The signs of a model: how much of what stands at each path has which."""
 
     def __init__(self, graph: Graph) -> None:
-        marked = {FROZEN: graph.frozen}
-        self._shares = {sign: _shares(graph, names) for sign, names in marked.items() if names}
+        marked = {FROZEN: _shares(graph, graph.frozen, graph.tensors)} if graph.frozen else {}
+        self._shares = {**marked, **_compressed(graph)}
 
     def __bool__(self) -> bool:
         return bool(self._shares)
@@ -46,7 +51,7 @@ class Signs:
     def look(self, paths: Collection[str], palette: Palette) -> Attributes:
         """The border of what has a sign whole."""
         for sign, shares in self._shares.items():
-            if _share(shares, paths) == 1:
+            if sign.border and _share(shares, paths) == 1:
                 return {"color": palette.named(sign.color)}
         return {}
 
@@ -65,11 +70,24 @@ _Shares = Mapping[str, tuple[int, int]]
 """Of the tensors below each path, how many have a sign, and how many there are."""
 
 
-def _shares(graph: Graph, marked: Collection[str]) -> _Shares:
+def _compressed(graph: Graph) -> dict[Sign, _Shares]:
+    """What each pass of `compress` does to the weights of linear maps."""
+    if not graph.compressions:
+        return {}
+    weights = {f"{first}.weight" for first in LinearMaps(graph).owners.values()}
+    changed: dict[Sign, set[str]] = {}
+    for each in graph.compressions:
+        sign = Sign(each.options.mark, each.options.done, "frozen", border=False)
+        changed.setdefault(sign, set()).update(f"{path}.weight" for path in each.maps)
+    return {sign: _shares(graph, names, weights) for sign, names in changed.items()}
+
+
+def _shares(graph: Graph, marked: Collection[str], among: Collection[str]) -> _Shares:
+    """Of the tensors `among` all, the share of those that are marked."""
     shares: dict[str, tuple[int, int]] = {}
     for name, first in first_names(graph).items():
-        if first not in graph.tensors:
-            continue  # a buffer, which is never trained
+        if first not in among:
+            continue
         words = name.split(".")
         for end in range(1, len(words)):
             have, every = shares.get(path := ".".join(words[:end]), (0, 0))

@@ -10,6 +10,7 @@ from typing import Literal
 
 from composer.shapes import show
 from composer.targets import summary as plain
+from composer.targets.compressed import record as changed_record
 
 from .count import Cost, Numbers, Part
 from .formula import Formula
@@ -26,6 +27,11 @@ def to_json(numbers: Numbers) -> str:
         "title": summary.title,
         "parameters": summary.parameters,
         "bytes": {name: summary.bytes(name) for name in BYTES},
+        **(
+            {"compressed": [changed_record(c) for c in summary.compressed]}
+            if summary.compressed
+            else {}
+        ),
         "setting": {
             "lengths": dict(numbers.at.lengths),
             "dtype": numbers.at.dtype,

@@ -14,6 +14,7 @@ from typing import Literal
 from composer.graph.decoding import Decoding
 from composer.graph.graph import Graph, LayerKind, Stack
 
+from .compressing import compress_function
 from .decoding import decoding_class
 from .folding import fold_for_model, tidy
 from .layers import layer_class
@@ -27,6 +28,8 @@ Mode = Literal["standalone", "linked"]
 
 _IMPORTS = {
     "Any": "from typing import Any",
+    "Iterable": "from collections.abc import Iterable",
+    "Mapping": "from collections.abc import Mapping",
     "NamedTuple": "from typing import NamedTuple",
     "partial": "from functools import partial",
     "torch": "import torch",
@@ -97,7 +100,7 @@ def _structure(made: Plan) -> list[str]:
     stacks = [stack_class(stack, made) for stack in graph.stacks]
     if made.decoding is not None:
         return [decoding_class(made), *stacks, *layers]
-    return [output_class(made), model_class(made), *stacks, *layers]
+    return [output_class(made), model_class(made), *stacks, *layers, *compress_function(made)]
 
 
 def _layers(made: Plan) -> list[str]:

@@ -1,0 +1,87 @@
+"""What was compressed: of each pass how many linear maps and bytes, and all that stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from composer.graph.graph import Compression, Graph
+from composer.graph.linear_maps import LinearMaps
+
+FLOAT = 4
+"""Bytes of a number before."""
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A pass and its linear maps: their number, and bytes of their weights before and after."""
+
+    kind: str
+    mark: str
+    maps: tuple[str, ...]
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Report:
+    """The passes, and each tensor that none has changed with the reason."""
+
+    changed: tuple[Changed, ...]
+    left: Mapping[str, str]
+
+
+def report(graph: Graph) -> Report:
+    """What the passes of a graph change, exact before it is done."""
+    return Report(tuple(_changed(each, graph) for each in graph.compressions), left_alone(graph))
+
+
+def left_alone(graph: Graph) -> dict[str, str]:
+    """Why each tensor stays as it is, by its first name."""
+    maps = LinearMaps(graph)
+    changed = {f"{first}.weight" for each in graph.compressions for first in each.maps}
+    named = {
+        maps.first[f"{path}.weight"]: why
+        for each in graph.compressions
+        for path, why in each.left.items()
+    }
+    weights = {f"{first}.weight" for first in maps.owners.values()}
+    kinds = {
+        f"{path}.{name}": node.component.kind
+        for path, node in graph.nodes()
+        for name in node.placed.state
+    }
+    found: dict[str, str] = {}
+    for name in graph.state:
+        if name in changed:
+            continue
+        word = "a linear map that is not named" if name in weights else kinds.get(name, "a tensor")
+        found[name] = named.get(name) or (word if name in weights else _what(name, word))
+    return found
+
+
+def _what(name: str, kind: str) -> str:
+    """What a tensor is that is no weight of a linear map."""
+    if name.endswith(".bias"):
+        return f"a bias of {kind}"
+    return f"a tensor of {kind}"
+
+
+def _changed(each: Compression, graph: Graph) -> Changed:
+    shapes = [graph.tensors[f"{first}.weight"] for first in each.maps]
+    before = [prod(shape) * FLOAT for shape in shapes]
+    after = [each.options.weight_bytes(shape) for shape in shapes]
+    left = sum(b if a is None else a for a, b in zip(after, before, strict=True))
+    return Changed(each.options.kind, each.options.mark, each.maps, sum(before), left)
+
+
+def record(changed: Changed) -> dict[str, object]:
+    """A pass as names and plain values."""
+    return {
+        "pass": changed.kind,
+        "mark": changed.mark,
+        "maps": list(changed.maps),
+        "weight_bytes_before": changed.before,
+        "weight_bytes_after": changed.after,
+    }
