@@ -12,9 +12,12 @@ from composer.graph.graph import Graph
 from composer.graph.tensors import first_names
 from composer.targets.compressed import Report, report
 
+from .cutting import Cut, Smaller, cut
 from .errors import CompressionError, compression_error
 from .files import is_compressed, load, save, tensors_of
+from .lottery import Round, Ticket, lottery
 from .passes import Batches
+from .prune import Zeros, zeros
 from .registry import works
 
 
@@ -55,12 +58,20 @@ def check_sharing(graph: Graph, model: nn.Module) -> None:
 __all__ = [
     "Batches",
     "CompressionError",
+    "Cut",
     "Report",
+    "Round",
+    "Smaller",
+    "Ticket",
+    "Zeros",
     "compress",
+    "cut",
     "is_compressed",
     "load",
+    "lottery",
     "prepare",
     "report",
     "save",
     "tensors_of",
+    "zeros",
 ]

@@ -1,0 +1,74 @@
+"""`prune`: zeros in weights, which training leaves as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import nn
+
+from composer.graph.graph import Graph
+from composer.language.prune import PruneFields
+from composer.nn.prune import SparseLinear, prune_by_magnitude
+
+from .aware import replace_modules
+from .errors import compression_error
+from .passes import Pass, Work
+
+
+class Prune(Pass):
+    """Zeros where numbers are smallest."""
+
+    def check(self, work: Work) -> None:
+        """Raises CompressionError for weights without numbers."""
+        for path in work.compression.maps:
+            if work.linear(path).weight.is_meta:
+                why = f"'{path}' is on the meta device, where no number is smallest"
+                raise compression_error("Q701", why, "model.to_empty(device='cpu'), then weights")
+
+    def apply(self, work: Work) -> None:
+        """Sets the smallest numbers to zero."""
+        options = work.compression.options
+        assert isinstance(options, PruneFields), "each pass gets its own options"
+        prune_by_magnitude(work.linears(), options.amount, options.scope)
+
+    def prepare(self, work: Work) -> None:
+        """Lets zeros stay zeros."""
+        keep_zeros(work)
+
+
+def keep_zeros(work: Work) -> None:
+    """Gives the linear maps of a pass the form whose zeros stay zeros, at all of their places.
+
+    What computes without zeros is not changed. Optimizers must be new: averages of earlier
+    gradients would move a number that has become zero.
+    """
+    made: dict[nn.Module, nn.Module] = {
+        linear: SparseLinear(linear)
+        for linear in dict.fromkeys(work.linears())
+        if not isinstance(linear, SparseLinear)
+    }
+    replace_modules(work.model, made)
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """The zeros of a weight, and all of its numbers."""
+
+    zeros: int
+    numbers: int
+
+    def __str__(self) -> str:
+        return f"{self.zeros:,} of {self.numbers:,}, {self.zeros / self.numbers:.1%}"
+
+
+def zeros(graph: Graph, model: nn.Module) -> Mapping[str, Zeros]:
+    """The zeros of each weight that `prune` changes, by its first name."""
+    found = {}
+    for each in graph.compressions:
+        for path in each.maps if each.options.kind == PruneFields.kind else ():
+            weight = model.get_submodule(path).weight
+            assert isinstance(weight, nn.Parameter), "a linear map has a weight"
+            count = weight.numel() - int(weight.count_nonzero())
+            found[f"{path}.weight"] = Zeros(count, weight.numel())
+    return found
