@@ -16,6 +16,7 @@ from composer.plugins import PluginError
 from . import output
 from .build import build
 from .check import check
+from .compress import compress
 from .coordinates import coordinates
 from .describe import describe
 from .diff import diff
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, coordinates, train, generate,
+    merge, compress, coordinates, train, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

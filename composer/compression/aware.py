@@ -3,32 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from composer.language.quantize import QuantizeFields
 
 from .errors import compression_error
 from .passes import Work
 
-if TYPE_CHECKING:
-    from torchao.quantization.qat import IntxFakeQuantizeConfig
+_EPS = torch.finfo(torch.float32).eps  # the least scale, that of rounding to int8
+
+
+class Vectors(nn.Module):
+    """Rounds each vector of what a linear map reads with a scale of its own."""
+
+    def __init__(self, rows: nn.Module) -> None:
+        super().__init__()
+        self.rows = rows
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x (..., features) -> the same, rounded."""
+        rounded: Tensor = self.rows(x.flatten(0, -2))
+        return rounded.view(x.shape)
+
+
+def check(options: QuantizeFields) -> None:
+    """Raises CompressionError for a scheme that training cannot be aware of."""
+    why = {
+        "int8_static": "its scales of inputs are found afterwards",
+        "int4_weight": "its kernels have no gradients",
+    }.get(options.scheme)
+    if options.aware and why is not None:
+        fix = f"scheme: {'int8_dynamic' if options.how.calibrated else 'int4_group'}"
+        raise compression_error(
+            "Q702", f"training cannot be aware of {options.scheme}: {why}", fix
+        )
 
 
 def prepare(work: Work, options: QuantizeFields) -> None:
-    """Linear maps that round their weights in each forward pass, under the same names.
-
-    Raises CompressionError for a scheme that has no such form.
-    """
+    """Linear maps that round their weights in each forward pass, under the same names."""
     from torchao.quantization.qat import FakeQuantizedLinear
 
-    weights, inputs = _weights(options), _inputs(options)
     made: dict[nn.Module, nn.Module] = {}
     for linear in dict.fromkeys(work.linears()):
         if not isinstance(linear, FakeQuantizedLinear):
-            made[linear] = FakeQuantizedLinear.from_linear(linear, inputs, weights)
+            made[linear] = _rounding(linear, options)
     replace_modules(work.model, made)
 
 
@@ -47,32 +67,24 @@ def plain(work: Work) -> None:
 def replace_modules(model: nn.Module, made: Mapping[nn.Module, nn.Module]) -> None:
     """Puts modules into all places of those that they replace."""
     for holder in list(model.modules()):
-        for name, child in list(holder.named_children()):
-            if child in made:
+        for name, child in list(holder._modules.items()):  # noqa: SLF001 - each place, twice the same too
+            if child is not None and child in made:
                 setattr(holder, name, made[child].train(child.training))
 
 
-def _weights(options: QuantizeFields) -> IntxFakeQuantizeConfig:
-    """How weights are rounded: as after it, to the same numbers."""
+def _rounding(linear: nn.Linear, options: QuantizeFields) -> nn.Module:
+    """A linear map that rounds as after it, to the same numbers."""
     from torchao.quantization.granularity import PerAxis, PerGroup
-    from torchao.quantization.qat import IntxFakeQuantizeConfig
+    from torchao.quantization.qat import FakeQuantizedLinear, IntxFakeQuantizeConfig
+    from torchao.quantization.qat.fake_quantizer import IntxFakeQuantizer
 
-    if options.scheme == "int4_weight":
-        why = "int4_weight is no scheme that training can be aware of"
-        raise compression_error("Q702", why, "scheme: int4_group")
-    bits = getattr(torch, f"int{options.how.bits}")
-    part = PerGroup(options.group) if options.how.grouped else PerAxis(0)
-    return IntxFakeQuantizeConfig(bits, part, eps=_eps(options))
-
-
-def _eps(options: QuantizeFields) -> float | None:
-    return None if options.how.grouped else torch.finfo(torch.float32).eps
-
-
-def _inputs(options: QuantizeFields) -> IntxFakeQuantizeConfig | None:
-    """How inputs are rounded, if so: one scale a vector, as int8_dynamic does."""
-    from torchao.quantization.qat import IntxFakeQuantizeConfig
-
-    if options.scheme not in {"int8_dynamic", "int8_static"}:
-        return None
-    return IntxFakeQuantizeConfig(torch.int8, "per_token", is_symmetric=True)
+    if options.how.grouped:
+        bits = getattr(torch, f"int{options.how.bits}")
+        weights = IntxFakeQuantizeConfig(bits, PerGroup(options.group))
+    else:
+        weights = IntxFakeQuantizeConfig(torch.int8, PerAxis(0), eps=_EPS)
+    made: nn.Module = FakeQuantizedLinear.from_linear(linear, None, weights)
+    if options.scheme == "int8_dynamic":
+        rows = IntxFakeQuantizeConfig(torch.int8, PerAxis(0), eps=_EPS)
+        made.activation_fake_quantizer = Vectors(IntxFakeQuantizer(rows))
+    return made

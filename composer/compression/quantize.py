@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from composer.language.quantize import QuantizeFields
 from composer.nn import quantize as half
 
+from . import aware
 from .errors import CompressionError, compression_error
 from .packing import pack, unpack
 from .passes import Pass, Work
@@ -41,6 +42,7 @@ class Quantize(Pass):
             if weight.is_meta:
                 why = "the model is on the meta device, where it has no weights"
                 raise compression_error("Q701", why, "model.to_empty(device='cpu')")
+        aware.check(options)
         if options.how.calibrated and work.data is None:
             why = f"{options.scheme} needs data, for the scales of what linear maps read"
             raise compression_error("Q703", why, "--data FILE, or composer.compress(..., data=...)")
@@ -50,9 +52,7 @@ class Quantize(Pass):
 
     def apply(self, work: Work) -> None:
         """Rounds the weights."""
-        from .aware import plain
-
-        plain(work)
+        aware.plain(work)
         options, linears = _options(work), work.linears()
         if not options.how.calibrated:
             _round(options, linears)
@@ -64,12 +64,11 @@ class Quantize(Pass):
 
     def prepare(self, work: Work) -> None:
         """Rounded weights in each forward pass, and gradients as if they were not."""
-        from .aware import prepare
-
         options = _options(work)
         if options.aware:
             _check_torchao()
-            prepare(work, options)
+            aware.check(options)
+            aware.prepare(work, options)
 
     def saved(self, work: Work) -> dict[str, Tensor]:
         """Numbers in as few bits as they have, with their scales."""

@@ -16,6 +16,7 @@ from torch import nn
 
 from composer.compiler import Source, load
 from composer.compiler import graph as graph_of
+from composer.compression import prepare
 from composer.graph.graph import Graph
 from composer.language.spec import ModelSpec
 from composer.language.train import TrainFields
@@ -51,7 +52,8 @@ def train(
 
     `model` is what `composer.build` makes of `spec`; `settings` are those of its `train` section
     unless others are given. An `exact` run goes on only where everything is as it was; a `loose`
-    one says what is not. Random states of the process are left as they were.
+    one says what is not. Random states of the process are left as they were. A spec whose
+    `compress` is `aware` trains with rounded weights; checkpoints hold those that are rounded.
 
     >>> data = read_data("spec.yaml", "text.txt")  # doctest: +SKIP
     >>> train(composer.build("spec.yaml"), "spec.yaml", data, out="runs/first")  # doctest: +SKIP
@@ -61,6 +63,7 @@ def train(
     made = spec if isinstance(spec, (ModelSpec, Graph)) else load(spec)
     graph = made if isinstance(made, Graph) else graph_of(made)
     chosen = settings or getattr(made, "train", None) or TrainFields()
+    prepare(graph, model)
     folder, watching = Path(out), watch or Silent()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with locked(folder), seeded(chosen.seed, place):
