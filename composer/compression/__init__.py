@@ -6,6 +6,8 @@ of another spec.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from torch import nn
 
 from composer.graph.graph import Graph
@@ -32,10 +34,12 @@ def compress(graph: Graph, model: nn.Module, data: Batches | None = None) -> Rep
     passes = list(works(graph, model, data))
     for each, work in passes:
         each.check(work)
+    found: dict[str, str] = {}
     for each, work in passes:
         each.apply(work)
+        found |= each.found(work)
     check_sharing(graph, model)
-    return report(graph)
+    return replace(report(graph), found=found)
 
 
 def prepare(graph: Graph, model: nn.Module) -> None:

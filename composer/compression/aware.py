@@ -36,9 +36,7 @@ def check(options: QuantizeFields) -> None:
     }.get(options.scheme)
     if options.aware and why is not None:
         fix = f"scheme: {'int8_dynamic' if options.how.calibrated else 'int4_group'}"
-        raise compression_error(
-            "Q702", f"training cannot be aware of {options.scheme}: {why}", fix
-        )
+        raise compression_error("Q702", f"training cannot be aware of {options.scheme}: {why}", fix)
 
 
 def prepare(work: Work, options: QuantizeFields) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -14,6 +14,18 @@ from composer.nn.prune import SparseLinear, prune_by_magnitude
 from .aware import replace_modules
 from .errors import compression_error
 from .passes import Pass, Work
+
+
+@dataclass(frozen=True)
+class Zeros:
+    """The zeros of a weight, and all of its numbers."""
+
+    zeros: int
+    numbers: int
+
+    def __str__(self) -> str:
+        share = 100 * self.zeros / self.numbers
+        return f"{self.zeros:,} of {self.numbers:,} are zero, {share:.1f} %"
 
 
 class Prune(Pass):
@@ -31,6 +43,10 @@ class Prune(Pass):
         options = work.compression.options
         assert isinstance(options, PruneFields), "each pass gets its own options"
         prune_by_magnitude(work.linears(), options.amount, options.scope)
+
+    def found(self, work: Work) -> dict[str, str]:
+        """The zeros of each weight."""
+        return {name: str(each) for name, each in _zeros(work)}
 
     def prepare(self, work: Work) -> None:
         """Lets zeros stay zeros."""
@@ -51,24 +67,14 @@ def keep_zeros(work: Work) -> None:
     replace_modules(work.model, made)
 
 
-@dataclass(frozen=True)
-class Zeros:
-    """The zeros of a weight, and all of its numbers."""
-
-    zeros: int
-    numbers: int
-
-    def __str__(self) -> str:
-        return f"{self.zeros:,} of {self.numbers:,}, {self.zeros / self.numbers:.1%}"
-
-
-def zeros(graph: Graph, model: nn.Module) -> Mapping[str, Zeros]:
+def zeros(graph: Graph, model: nn.Module) -> dict[str, Zeros]:
     """The zeros of each weight that `prune` changes, by its first name."""
-    found = {}
-    for each in graph.compressions:
-        for path in each.maps if each.options.kind == PruneFields.kind else ():
-            weight = model.get_submodule(path).weight
-            assert isinstance(weight, nn.Parameter), "a linear map has a weight"
-            count = weight.numel() - int(weight.count_nonzero())
-            found[f"{path}.weight"] = Zeros(count, weight.numel())
-    return found
+    works = [Work(graph, model, each) for each in graph.compressions]
+    return {n: z for w in works if w.compression.options.kind == "prune" for n, z in _zeros(w)}
+
+
+def _zeros(work: Work) -> Iterator[tuple[str, Zeros]]:
+    for path in work.compression.maps:
+        weight = work.linear(path).weight
+        count = weight.numel() - int(weight.count_nonzero())
+        yield f"{path}.weight", Zeros(count, weight.numel())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from composer.graph.graph import Compression, Graph
@@ -31,10 +31,14 @@ class Changed:
 
 @dataclass(frozen=True)
 class Report:
-    """The passes, and each tensor that none has changed with the reason."""
+    """The passes, and each tensor that none has changed with the reason.
+
+    `found` says of tensors that were changed what is in them now, once it is done.
+    """
 
     changed: tuple[Changed, ...]
     left: Mapping[str, str]
+    found: Mapping[str, str] = field(default_factory=dict)
 
 
 def report(graph: Graph) -> Report:
