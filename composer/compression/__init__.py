@@ -1,7 +1,7 @@
 """Making models smaller: the passes of `compress`, their report, and the files they leave.
 
 Codes: Q701 a model that cannot be changed, Q702 what this machine cannot do, Q703 data, Q704 files
-of another spec.
+of another spec, Q705 what cannot be cut.
 """
 
 from __future__ import annotations

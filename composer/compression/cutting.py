@@ -15,10 +15,10 @@ from composer.graph.build import build_graph
 from composer.graph.graph import Graph, Layer, Node, Stack, State
 from composer.graph.tensors import first_names
 from composer.language.spec import ModelSpec
-from composer.weights.errors import weight_error
 
+from .errors import compression_error
 from .smaller import read_text, whole_text, with_layers, with_sizes
-from .units import D_FF, EXPERTS, HEADS, Cutting, Unit, best, blocks_left, holders
+from .units import D_FF, EXPERTS, HEADS, Cutting, Unit, best, blocks_left, holders, stack_of
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,14 @@ class Cut:
 
 @dataclass(frozen=True)
 class Smaller:
-    """A smaller model: its spec and weights, and what was kept of what, by path.
+    """A smaller model: its spec, graph and weights, and what was kept of what, by path.
 
     With GQA heads are kept in groups, so what is counted of an attention are its key-value heads.
     """
 
     spec: str
-    tensors: Mapping[str, Tensor]
+    graph: Graph = field(repr=False)
+    tensors: Mapping[str, Tensor] = field(repr=False)
     kept: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
@@ -65,7 +66,9 @@ def cut(
     the loss least to first order: |sum of weight * gradient| (Molchanov et al., 2019; of heads,
     Michel et al., 2019). Components that share tensors keep the same.
 
-    Raises WeightError for what cannot be cut, and SpecError where the smaller spec does not hold.
+    Layers are cut first, so paths of `kept` are those of the smaller model.
+
+    Raises CompressionError for what cannot be cut, and SpecError where the smaller spec does not hold.
     """
     graph = build_graph(spec)
     worth = {name: t.detach().double() for name, t in tensors.items() if t.is_floating_point()}
@@ -85,8 +88,8 @@ def cut(
         if chosen:
             state = _units(state, unit, chosen, taylor=taylor)
     if not state.text:
-        raise weight_error("W412", "nothing is cut", "name heads, d_ff, experts or layers")
-    return Smaller(state.text, state.tensors, state.kept)
+        raise compression_error("Q705", "nothing is cut", "name heads, d_ff, experts or layers")
+    return Smaller(state.text, state.graph, state.tensors, state.kept)
 
 
 def _units(state: _State, unit: Unit, counts: Mapping[str, int], *, taylor: bool) -> _State:
@@ -136,10 +139,7 @@ def _layers(state: _State, stack: str, kept: Sequence[int]) -> _State:
 
 
 def _check_numbers(stack: str, kept: Sequence[int], graph: Graph) -> None:
-    part = graph.parts.get(stack)
-    if not isinstance(part, Stack):
-        raise weight_error("W412", f"no stack is called '{stack}'")
-    known = range(len(part.layers))
+    known = range(len(stack_of(graph, stack).layers))
     if not kept or list(kept) != sorted(set(kept)) or not set(kept) <= set(known):
         why = f"{list(kept)} are not some of its layers 0 to {known[-1]}, in order"
         raise _unlike(stack, why)
@@ -154,7 +154,7 @@ def _before(name: str, stack: str, kept: Sequence[int]) -> str:
 
 
 def _check_same(new: Stack, graph: Graph, stack: str, kept: Sequence[int]) -> None:
-    """Raises WeightError where a layer that is left would read or compute something else."""
+    """Raises CompressionError where a layer that is left would read or compute something else."""
     old = graph.parts[new.name]
     assert isinstance(old, Stack), "a smaller spec has the same parts"
     numbers = kept if new.name == stack else range(len(old.layers))
@@ -178,4 +178,4 @@ def _reads(layer: Layer, stack: str, kept: Sequence[int]) -> dict[str, State]:
 
 
 def _unlike(stack: str, why: str) -> Exception:
-    return weight_error("W412", f"the layers of '{stack}' cannot be cut so: {why}")
+    return compression_error("Q705", f"the layers of '{stack}' cannot be cut so: {why}")

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from composer.graph.graph import Graph
 from composer.language.prune import PruneFields
-from composer.nn.prune import prune_by_magnitude
 
 from .errors import compression_error
 from .passes import Work
-from .prune import keep_zeros
+from .prune import keep_zeros, prune
 
 Train = Callable[[nn.Module], float]
 """Trains a model in place, with an optimizer of its own; gives how well it does."""
@@ -66,7 +65,7 @@ def lottery(
     done = [Round(_left(works), train(model))]
     for number in range(1, rounds + 1):
         for work in works:
-            _prune(work, number / rounds)
+            prune(work, number / rounds)
         start = _rewind(model, start, works)
         done.append(Round(_left(works), train(model)))
     return Ticket(tuple(done), start)
@@ -74,14 +73,6 @@ def lottery(
 
 def _prunes(options: object) -> bool:
     return isinstance(options, PruneFields)
-
-
-def _prune(work: Work, share: float) -> None:
-    """Prunes to a share of all rounds: what is left shrinks by the same factor in each."""
-    options = work.compression.options
-    assert isinstance(options, PruneFields), "only these are pruned"
-    left = (1 - options.amount) ** share
-    prune_by_magnitude(work.linears(), 1 - left, options.scope)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from torch import nn
 
 from composer.graph.graph import Graph
 from composer.language.prune import PruneFields
-from composer.nn.prune import SparseLinear, prune_by_magnitude
+from composer.nn.prune import SparseLinear, prune_each, prune_together
 
 from .aware import replace_modules
 from .errors import compression_error
@@ -40,9 +40,7 @@ class Prune(Pass):
 
     def apply(self, work: Work) -> None:
         """Sets the smallest numbers to zero."""
-        options = work.compression.options
-        assert isinstance(options, PruneFields), "each pass gets its own options"
-        prune_by_magnitude(work.linears(), options.amount, options.scope)
+        prune(work)
 
     def found(self, work: Work) -> dict[str, str]:
         """The zeros of each weight."""
@@ -51,6 +49,17 @@ class Prune(Pass):
     def prepare(self, work: Work) -> None:
         """Lets zeros stay zeros."""
         keep_zeros(work)
+
+
+def prune(work: Work, share: float = 1.0) -> None:
+    """Sets the smallest numbers to zero, or of several times that each leave the same the first.
+
+    `share` says how many of the times: two of seven are 2 / 7.
+    """
+    options = work.compression.options
+    assert isinstance(options, PruneFields), "each pass gets its own options"
+    change = prune_together if options.scope == "global" else prune_each
+    change(work.linears(), options.amount if share == 1 else 1 - (1 - options.amount) ** share)
 
 
 def keep_zeros(work: Work) -> None:

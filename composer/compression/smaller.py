@@ -12,7 +12,8 @@ from composer.language.document import plain, to_yaml
 from composer.language.load import parse
 from composer.language.spec import ModelSpec
 from composer.targets.expand import expand
-from composer.weights.errors import weight_error
+
+from .errors import compression_error
 
 Data = dict[str, Any]
 
@@ -53,14 +54,14 @@ def with_sizes(
 def with_layers(spec: ModelSpec, graph: Graph, stack: str, kept: Sequence[int]) -> str:
     """The text of a spec in which a stack has some of its layers only.
 
-    Raises WeightError where the spec names a layer of the stack by its number.
+    Raises CompressionError where the spec names a layer of the stack by its number.
     """
     data = _whole(spec, graph)
     for section in _SECTIONS:
         found = re.search(rf"\b{stack}\.layers\.\(?\d+", to_yaml({section: data.get(section)}))
         if found:
             why = f"'{section}' names '{found[0]}', which would be another layer"
-            raise weight_error("W412", f"the layers of '{stack}' cannot be cut: {why}")
+            raise compression_error("Q705", f"the layers of '{stack}' cannot be cut: {why}")
     own = _stack(data, stack)
     own["num_layers"] = len(kept)
     if "layer_types" in own:
@@ -74,17 +75,13 @@ def _whole(spec: ModelSpec, graph: Graph) -> Data:
     """Everything that a spec says, as plain data."""
     if spec.parametrization is not None:
         why = f"'{spec.parametrization.kind}' follows from the sizes of the model before"
-        raise weight_error("W412", f"a spec with a parametrization cannot be cut: {why}")
+        raise compression_error("Q705", f"a spec with a parametrization cannot be cut: {why}")
     data: Data = plain(parse(expand(spec, graph), "<expanded>"))
     return {key: value for key, value in data.items() if key not in _LOST}
 
 
 def _stack(data: Data, name: str) -> Data:
-    stacks = {**data.get("encoders", {}), **data.get("decoders", {})}
-    if name not in stacks:
-        known = ", ".join(stacks)
-        raise weight_error("W412", f"no stack is called '{name}'", f"stacks: {known}")
-    found: Data = stacks[name]
+    found: Data = {**data.get("encoders", {}), **data.get("decoders", {})}[name]
     return found
 
 

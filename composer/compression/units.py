@@ -15,7 +15,8 @@ from torch import Tensor
 
 from composer.graph.graph import Graph, Node, Stack
 from composer.graph.tensors import first_names, nodes_of
-from composer.weights.errors import weight_error
+
+from .errors import compression_error
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,28 @@ Axis = tuple[str, int, int]
 """A tensor by its first name, one of its axes, and the length of a block of it."""
 
 
+def stack_of(graph: Graph, name: str) -> Stack:
+    """The stack of a name; raises CompressionError where there is none."""
+    part = graph.parts.get(name)
+    if not isinstance(part, Stack):
+        known = ", ".join(each.name for each in graph.stacks)
+        raise compression_error("Q705", f"no stack is called '{name}'", f"stacks: {known}")
+    return part
+
+
 def holders(graph: Graph, stack: str, unit: Unit) -> dict[str, Node]:
     """The components of a stack that have some of a unit, by path.
 
-    Raises WeightError where there are none, or where one cannot be cut.
+    Raises CompressionError where there are none, or where one cannot be cut.
     """
-    part = graph.parts[stack]
-    assert isinstance(part, Stack), "only stacks are cut"
+    part = stack_of(graph, stack)
     found = {path: node for path, node in nodes_of(part) if node.component.kind in unit.kinds}
     for path, node in nodes_of(part):
         component = node.component
         if component.role == unit.role and path not in found:
             raise _refused(path, f"'{component.kind}' has no {unit.word} that can be cut")
     if not found:
-        raise weight_error("W412", f"'{stack}' has no {unit.word}")
+        raise compression_error("Q705", f"'{stack}' has no {unit.word}")
     for path, node in found.items():
         if why := _obstacle(node, unit):
             raise _refused(path, why)
@@ -71,7 +80,7 @@ def holders(graph: Graph, stack: str, unit: Unit) -> dict[str, Node]:
 def blocks_left(path: str, node: Node, unit: Unit, count: int) -> int:
     """How many blocks a component has left where it has `count` of a unit.
 
-    Raises WeightError where that is none, more than before, or no whole number of blocks.
+    Raises CompressionError where that is none, more than before, or no whole number of blocks.
     """
     had, blocks = (getattr(node.component, name) for name in (unit.option, unit.blocks))
     if not 1 <= count <= had:
@@ -96,7 +105,7 @@ def _obstacle(node: Node, unit: Unit) -> str | None:
 
 
 def _refused(path: str, why: str) -> Exception:
-    return weight_error("W412", f"'{path}' cannot be cut: {why}")
+    return compression_error("Q705", f"'{path}' cannot be cut: {why}")
 
 
 class Cutting:
@@ -176,7 +185,7 @@ class Cutting:
                 yield self.first[name], axis, size // self.counts[path]
 
     def _check_whole(self, new: Graph) -> None:
-        """Raises WeightError where something else would become shorter too."""
+        """Raises CompressionError where something else would become shorter too."""
         known = {name for axes in self.axes.values() for name, _, _ in axes}
         for name, shape in self.old.state.items():
             if name not in known and new.state.get(name) != shape:

@@ -28,13 +28,12 @@ class PruneFields(PassFields):
 
     @property
     def function(self) -> str:
-        """The one function of its torch half."""
-        return "prune_by_magnitude"
+        """One function for all weights, and one for each by itself."""
+        return "prune_together" if self.scope == "global" else "prune_each"
 
     def arguments(self) -> dict[str, int | float | str]:
-        """What differs from its defaults."""
-        scope = {} if self.scope == "global" else {"scope": self.scope}
-        return {"amount": self.amount, **scope}
+        """How much."""
+        return {"amount": self.amount}
 
     @property
     def mark(self) -> str:

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def prune_by_magnitude(
-    linears: Iterable[nn.Linear], amount: float, scope: Literal["global", "layer"] = "global"
-) -> None:
-    """Sets the smallest `amount` of all weights to zero, or of each one with scope `layer`.
+def prune_together(linears: Iterable[nn.Linear], amount: float) -> None:
+    """Sets the smallest `amount` of all weights to zero; one that several maps have counts once."""
+    zero_smallest(list(dict.fromkeys(linear.weight for linear in linears)), amount)
 
-    A weight that several maps have is counted once; numbers that are zero already are the smallest.
-    """
-    weights: list[Tensor] = list(dict.fromkeys(linear.weight for linear in linears))
-    for group in [weights] if scope == "global" else [[weight] for weight in weights]:
-        zero_smallest(group, amount)
+
+def prune_each(linears: Iterable[nn.Linear], amount: float) -> None:
+    """Sets the smallest `amount` of each weight to zero."""
+    for weight in dict.fromkeys(linear.weight for linear in linears):
+        zero_smallest([weight], amount)
 
 
 @torch.no_grad()
-def zero_smallest(weights: list[Tensor], amount: float) -> None:
-    """Sets exactly `amount`, to the nearest number, of all numbers of some weights to zero."""
+def zero_smallest(weights: Sequence[Tensor], amount: float) -> None:
+    """Sets exactly `amount`, to the nearest number, of all numbers of some weights to zero.
+
+    Those that are zero already are the smallest.
+    """
     if not weights:
         return
     sizes = torch.cat([weight.abs().flatten() for weight in weights])
