@@ -23,6 +23,7 @@ SPECS = {
     "rearrange": "specs/patterns/rearrange.yaml",
     "llama": "specs/llama.yaml",
     "adapted": "tests/specs/adapted.yaml",
+    "compressed": "tests/specs/compressed.yaml",
 }
 
 
