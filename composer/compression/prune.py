@@ -47,7 +47,15 @@ class Prune(Pass):
         return {name: str(each) for name, each in _zeros(work)}
 
     def prepare(self, work: Work) -> None:
-        """Lets zeros stay zeros."""
+        """Lets zeros stay zeros.
+
+        Raises CompressionError where training is to compute with rounded weights, too.
+        """
+        for each in work.graph.compressions:
+            both = set(each.maps) & set(work.compression.maps)
+            if both and getattr(each.options, "aware", False):
+                why = f"'{min(both)}' cannot keep its zeros in training with rounded weights"
+                raise compression_error("Q701", why, "aware: false")
         keep_zeros(work)
 
 

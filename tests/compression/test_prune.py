@@ -232,3 +232,41 @@ def test_tickets_need_something_to_prune():
     graph = spec("{on: encoder, amount: 0.5}")
     with pytest.raises(SpecError, match="0 rounds"):
         lottery(graph, composer.build(graph), lambda _: 0.0, rounds=0)
+
+
+def test_zeros_and_training_with_rounded_weights_are_refused_together():
+    text = (
+        SPEC
+        + """compress:
+  - prune: {on: encoder, amount: 0.5}
+  - quantize: {on: "*", scheme: int8_weight, aware: true}
+"""
+    )
+    graph = composer.graph(text)
+
+    with pytest.raises(SpecError, match="cannot keep its zeros"):
+        prepare(graph, composer.build(graph))
+
+
+def test_pruned_weights_can_be_quantized():
+    pytest.importorskip("torchao")
+    text = (
+        SPEC
+        + """compress:
+  - prune: {on: encoder, amount: 0.5}
+  - quantize: {on: encoder, scheme: int8_weight}
+"""
+    )
+    graph = composer.graph(text)
+    model = composer.build(graph, seed=0)
+    report = compress(graph, model)
+
+    weight = model.encoder.layers[0].attention.q.weight.dequantize()
+    assert " are zero" in report.found["encoder.layers.0.attention.q.weight"]
+    assert int((weight == 0).sum()) >= int(0.3 * weight.numel())
+
+
+@pytest.mark.parametrize("amount", ["0", "1", "-0.5", "'many'"])
+def test_an_amount_is_a_share(amount):
+    with pytest.raises(SpecError, match="amount"):
+        spec(f"{{on: encoder, amount: {amount}}}")

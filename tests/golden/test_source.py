@@ -24,6 +24,7 @@ SPECS = {
     "llama": "specs/llama.yaml",
     "adapted": "tests/specs/adapted.yaml",
     "compressed": "tests/specs/compressed.yaml",
+    "pruned": "tests/specs/pruned.yaml",
 }
 
 
