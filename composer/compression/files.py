@@ -11,12 +11,10 @@ from torch import Tensor, nn
 from composer.graph.graph import Graph
 from composer.weights import WeightFiles, load_into, stamp
 from composer.weights import save as write
+from composer.weights.readings import COMPRESSED
 
 from .errors import compression_error
 from .registry import works
-
-KEY = "compress"
-"""The word of the header under which the passes stand."""
 
 
 def tensors_of(graph: Graph, model: nn.Module) -> dict[str, Tensor]:
@@ -35,7 +33,7 @@ def tensors_of(graph: Graph, model: nn.Module) -> dict[str, Tensor]:
 def save(graph: Graph, model: nn.Module, path: str | Path) -> dict[str, Tensor]:
     """Writes a compressed model of a graph as one file; gives its tensors."""
     tensors = tensors_of(graph, model)
-    write(path, tensors, {**stamp(graph), KEY: _passes(graph)})
+    write(path, tensors, {**stamp(graph), COMPRESSED: _passes(graph)})
     return tensors
 
 
@@ -44,7 +42,7 @@ def is_compressed(path: object) -> bool:
     if not isinstance(path, str | Path) or not Path(path).exists():
         return False
     with WeightFiles(path) as files:
-        return KEY in files.metadata
+        return COMPRESSED in files.metadata
 
 
 def load(graph: Graph, model: nn.Module, path: str | Path) -> None:
@@ -66,10 +64,10 @@ def load(graph: Graph, model: nn.Module, path: str | Path) -> None:
 
 
 def _check_stamp(graph: Graph, metadata: Mapping[str, str]) -> None:
-    expected = {**stamp(graph), KEY: _passes(graph)}
+    expected = {**stamp(graph), COMPRESSED: _passes(graph)}
     for key, word in expected.items():
         if metadata.get(key) != word:
-            what = "other passes" if key == KEY else "another spec"
+            what = "other passes" if key == COMPRESSED else "another spec"
             raise compression_error("Q704", f"these weights were compressed with {what}")
 
 

@@ -43,7 +43,12 @@ class Report:
 
 def report(graph: Graph) -> Report:
     """What the passes of a graph change, exact before it is done."""
-    return Report(tuple(_changed(each, graph) for each in graph.compressions), left_alone(graph))
+    return Report(changed(graph), left_alone(graph))
+
+
+def changed(graph: Graph) -> tuple[Changed, ...]:
+    """What each pass of a graph changes, in their order."""
+    return tuple(_changed(each, graph) for each in graph.compressions)
 
 
 def left_alone(graph: Graph) -> dict[str, str]:

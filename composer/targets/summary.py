@@ -19,7 +19,7 @@ from composer.components.placed import Placed
 from composer.graph.graph import Graph, LayerKind, Module, Node, Output, Stack
 from composer.shapes import Shape, show
 
-from .compressed import Changed, report
+from .compressed import Changed, changed
 
 BYTES = {"fp32": 4, "bf16": 2}
 """Bytes of one parameter in each format that totals are given in."""
@@ -67,8 +67,7 @@ def summarize(graph: Graph) -> Summary:
     """The summary of a graph."""
     rows = tuple(row for part in graph.parts.values() for row in _part(part, graph))
     frozen = sum(prod(graph.tensors[name]) for name in graph.frozen)
-    changed = report(graph).changed if graph.compressions else ()
-    return Summary(graph.name, graph.title, rows, graph.parameters, frozen, changed)
+    return Summary(graph.name, graph.title, rows, graph.parameters, frozen, changed(graph))
 
 
 def to_json(summary: Summary) -> str:

@@ -16,6 +16,9 @@ from .names import Targets
 from .operations import Shape
 from .planning import Plan, plan, same
 
+COMPRESSED = "compress"
+"""The word in a file's header under which the passes stand that its model went through."""
+
 Maps = Mapping[str, WeightMap]
 Weights = str | Path | Mapping[str, str | Path]
 """Where weights lie: one path for the whole model, or one for each of several maps by name."""
@@ -80,6 +83,9 @@ def unlike(graph: Graph, shapes: Mapping[str, Shape]) -> WeightError:
 def _whole(graph: Graph, maps: Maps, path: Path) -> Reading:
     """The reading of one place for the whole model: its own names, or the first map that fits."""
     with WeightFiles(path) as files:
+        if COMPRESSED in files.metadata:
+            fix = "give them to composer.build with the spec whose `compress` made them"
+            raise weight_error("W409", f"'{path}' holds a compressed model", fix)
         own = own_plan(graph, files.shapes)
         return Reading("", path, own) if own else _foreign(graph, maps, path, files.shapes)
 

@@ -352,6 +352,8 @@ def test_files_of_other_passes_are_refused(tmp_path):
 
     with pytest.raises(composer.SpecError, match="compressed with other passes"):
         composer.build(SMALL % "int2_group", weights=tmp_path)
+    with pytest.raises(composer.SpecError, match="holds a compressed model"):
+        composer.build((SMALL % "int4_group").split("compress:")[0], weights=tmp_path)
 
 
 # The command, and others on quantized models

@@ -27,11 +27,7 @@ def to_json(numbers: Numbers) -> str:
         "title": summary.title,
         "parameters": summary.parameters,
         "bytes": {name: summary.bytes(name) for name in BYTES},
-        **(
-            {"compressed": [changed_record(c) for c in summary.compressed]}
-            if summary.compressed
-            else {}
-        ),
+        "compressed": [changed_record(each) for each in summary.compressed],
         "setting": {
             "lengths": dict(numbers.at.lengths),
             "dtype": numbers.at.dtype,
