@@ -106,9 +106,8 @@ def _words(report: Report, measured: Measured) -> str:
     if measured.slower:
         lines.append(f"        slower: {second / first:.1f} times as long; torch.compile may help")
     lines += [f"note    {one.kind}: {one.note}" for one in report.changed if one.note]
-    lines += (
-        ["", *(f"{name}: {said}" for name, said in report.found.items())] if report.found else []
-    )
+    if report.found:
+        lines += ["", *(f"{name}: {said}" for name, said in report.found.items())]
     lines += ["", "left as it is"]
     for reason, names in _by_reason(report).items():
         lines.append(f"  {reason}: {', '.join(names)}")

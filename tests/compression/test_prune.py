@@ -270,3 +270,33 @@ def test_pruned_weights_can_be_quantized():
 def test_an_amount_is_a_share(amount):
     with pytest.raises(SpecError, match="amount"):
         spec(f"{{on: encoder, amount: {amount}}}")
+
+
+def test_the_training_of_the_command_line_keeps_zeros_and_resumes(tmp_path):
+    from composer.training import Settings, read_data
+    from composer.training import train as run
+
+    made = """
+composer: 1
+name: bytes
+inputs: {tokens: {kind: tokens, vocab_size: 259}}
+decoders: {decoder: {from: tokens, d_model: 16, num_layers: 1, attention: {num_heads: 2}}}
+outputs: {logits: {from: decoder, head: lm}}
+compress: [prune: {on: decoder.layers, amount: 0.5}]
+"""
+    (tmp_path / "text.txt").write_text("zeros stay zeros, whatever is learned. " * 30)
+    graph = composer.graph(made)
+    settings = {"batch_size": 2, "length": 8, "lr": 0.01, "warmup": 0, "schedule": "constant"}
+    data = read_data(graph, tmp_path / "text.txt", settings=Settings(**settings))
+    for steps in (3, 6):
+        model = composer.build(graph, seed=0)
+        compress(graph, model)
+        gone = {name: model.get_parameter(name) == 0 for name in zeros(graph, model)}
+        given = Settings(steps=steps, checkpoint_every=3, **settings)
+        result = run(model, graph, data, given, out=tmp_path / "run")
+
+    assert result.steps == 6
+    for name, zero in gone.items():
+        assert torch.equal(model.get_parameter(name) == 0, zero)
+    saved = composer.build(graph, weights=result.checkpoint / "model.safetensors")
+    assert zeros(graph, saved) == zeros(graph, model)
