@@ -253,6 +253,18 @@ def test_layers_shared_by_two_stacks_are_cut_in_both_or_refused():
         cut(spec, tensors_of(spec, model), {"encoder": Cut(heads=2)})
 
 
+def test_one_weight_of_unlike_maps_is_cut_once():
+    share = "[encoder.layers.*.feed_forward.up.weight, decoder.layers.*.feed_forward.up.weight]"
+    text = SEQ2SEQ.replace("outputs:", f"  - shared: {share}\noutputs:")
+    both = {"encoder": Cut(d_ff=8), "decoder": Cut(d_ff=8)}
+
+    kept = check_equal(text, both, tokens(("source", "target"))).kept
+
+    for i in (0, 1):
+        ours, theirs = (f"{s}.layers.{i}.feed_forward d_ff" for s in both)
+        assert kept[ours] == kept[theirs]
+
+
 def test_the_sharing_of_layers_may_not_change():
     text = (
         lm()

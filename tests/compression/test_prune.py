@@ -143,6 +143,10 @@ SHARES = {
     "layers": ("{within: encoder.layers, every: all}", 4 * 256 + 2 * 384),
     "block": ("[encoder.layers.0.feed_forward, encoder.layers.2.feed_forward]", 3 * 1024 + 2 * 768),
     "linear": ("[encoder.layers.0.attention.q, encoder.layers.1.attention.q]", 3072 + 2304 - 256),
+    "weights": (
+        "[encoder.layers.*.feed_forward.up.weight, decoder.layers.*.feed_forward.up.weight]",
+        6528,
+    ),
     "stacks": ("[encoder.layers.*.attention, decoder.layers.*.attention]", 5376),
 }
 
@@ -150,7 +154,8 @@ SHARES = {
 @pytest.mark.parametrize("name", SHARES)
 def test_shared_weights_are_pruned_once_and_stay_shared(name):
     share, numbers = SHARES[name]
-    stacks = "[encoder, 'decoder.layers.*.attention']" if name == "stacks" else "encoder"
+    also = {"stacks": "decoder.layers.*.attention", "weights": "decoder.layers.*.feed_forward"}
+    stacks = f"[encoder, {also[name]}]" if name in also else "encoder"
     graph = spec(f"{{on: {stacks}, amount: 0.5}}", shared=[share])
     model = composer.build(graph, seed=0)
 
