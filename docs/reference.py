@@ -95,6 +95,10 @@ CODES = {
     "W420": "A config of a family that no declaration knows.",
     "W421": "A value of a config that the spec cannot say.",
     "W422": "A value that a config lacks, or that cannot be computed.",
+    "Q701": "A model that a pass of `compress` cannot change.",
+    "Q702": "A pass of `compress` that this machine cannot do, or that needs what is not installed.",
+    "Q703": "Data for a pass of `compress` that are missing or do not fit the model.",
+    "Q704": "A compressed file that another spec has made.",
     "I901": "A fault of composer itself. Please report it.",
 }
 """What each code of the later stages means."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -59,8 +60,14 @@ def load(graph: Graph, model: nn.Module, path: str | Path) -> None:
             if any(name in plain for name in names):
                 continue  # weights that are saved as they are
             replaced |= set(names)
-            each.restore(work, files.read)
+            each.restore(work, partial(_read, files))
         load_into(model, plain, new=replaced)
+
+
+def _read(files: WeightFiles, name: str) -> Tensor:
+    if name not in files.shapes:
+        raise compression_error("Q704", f"these weights have no '{name}'")
+    return files.read(name)
 
 
 def _check_stamp(graph: Graph, metadata: Mapping[str, str]) -> None:

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from composer.graph.graph import Compression, Graph
 
+from .errors import compression_error
+
 Batches = Iterable[Mapping[str, Tensor]]
 """Inputs of a model by name, as its forward takes them."""
 
@@ -28,9 +30,14 @@ class Work:
         return [self.linear(path) for path in self.compression.places]
 
     def linear(self, path: str) -> nn.Linear:
-        """The linear map at a place."""
-        found = self.model.get_submodule(path)
-        assert isinstance(found, nn.Linear), f"'{path}' is declared as a linear map"
+        """The linear map at a place; raises CompressionError where the model has none."""
+        try:
+            found = self.model.get_submodule(path)
+        except AttributeError:
+            found = None
+        if not isinstance(found, nn.Linear):
+            fix = "give the spec that it was built from"
+            raise compression_error("Q701", f"the model has no linear map '{path}'", fix)
         return found
 
 

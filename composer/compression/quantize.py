@@ -14,7 +14,7 @@ from composer.language.quantize import QuantizeFields
 from composer.nn import quantize as half
 
 from . import aware
-from .errors import CompressionError, compression_error
+from .errors import compression_error
 from .packing import pack, unpack
 from .passes import Pass, Work
 
@@ -46,9 +46,8 @@ class Quantize(Pass):
         if options.how.calibrated and work.data is None:
             why = f"{options.scheme} needs data, for the scales of what linear maps read"
             raise compression_error("Q703", why, "--data FILE, or composer.compress(..., data=...)")
-        if work.compression.places:
-            first = next(iter(work.compression.places))
-            _check_scheme(options, work.linear(first).weight)
+        if not options.how.calibrated:
+            _check_scheme(options, work.linears()[0].weight)
 
     def apply(self, work: Work) -> None:
         """Rounds the weights."""
@@ -90,14 +89,12 @@ class Quantize(Pass):
             scales = {work.linear(p): read(f"{first}.weight.inputs") for p, first in places}
             half.round_inputs(work.linears(), scales)
         else:
-            _check_scheme(options, next(iter(work.linears())).weight)
+            _check_scheme(options, work.linears()[0].weight)
             _round(options, work.linears())
         for path in work.compression.maps:
             for name, part in _parts(work.linear(path).weight).items():
-                given = read(f"{path}.weight.{name}")
-                if name == "numbers" and given.shape != part.shape:
-                    given = unpack(given, options.how.bits, tuple(part.shape))
-                part.copy_(given)
+                full = f"{path}.weight.{name}"
+                _fill(part, read(full), full, options.how.bits)
 
 
 def _options(work: Work) -> QuantizeFields:
@@ -116,6 +113,19 @@ def _parts(weight: Any) -> dict[str, Tensor]:  # noqa: ANN401 - a tensor of torc
     """What a quantized weight consists of, by its name in files."""
     found = {name: getattr(weight.data, theirs, None) for name, theirs in _PARTS.items()}
     return {name: part for name, part in found.items() if part is not None}
+
+
+def _fill(part: Tensor, given: Tensor, name: str, bits: int) -> None:
+    """Puts a part that was saved, packed or not, into a weight.
+
+    Raises CompressionError where it is not like that of the weight.
+    """
+    count = -(-part.numel() * bits // _BYTE)
+    if given.dtype == torch.uint8 and given.shape == (count,) and bits < _BYTE:
+        given = unpack(given, bits, tuple(part.shape))
+    if given.shape != part.shape or given.dtype != part.dtype:
+        raise compression_error("Q704", f"'{name}' is no part of what this spec saves")
+    part.copy_(given)
 
 
 def _check_torchao() -> None:
@@ -144,15 +154,11 @@ def _quiet() -> Iterator[None]:
 
 def _check_scheme(options: QuantizeFields, like: Tensor) -> None:
     """Raises CompressionError where this machine cannot compute with a scheme's weights."""
-    if options.how.calibrated:
-        return
     linear = nn.Linear(4 * options.group, 64, device=like.device, dtype=like.dtype)
     try:
         _round(options, [linear])
         with torch.no_grad():
             linear(torch.ones(32, 4 * options.group, device=like.device, dtype=like.dtype))
-    except CompressionError:
-        raise
     except Exception as error:  # noqa: BLE001 - a kernel that is not there can fail in any way
         said = str(error).strip().splitlines() or [type(error).__name__]
         why = (

@@ -54,32 +54,16 @@ def changed(graph: Graph) -> tuple[Changed, ...]:
 def left_alone(graph: Graph) -> dict[str, str]:
     """Why each tensor stays as it is, by its first name."""
     maps = LinearMaps(graph)
-    changed = {f"{first}.weight" for each in graph.compressions for first in each.maps}
-    named = {
-        maps.first[f"{path}.weight"]: why
-        for each in graph.compressions
-        for path, why in each.left.items()
-    }
-    weights = {f"{first}.weight" for first in maps.owners.values()}
-    kinds = {
-        f"{path}.{name}": node.component.kind
+    done = {f"{first}.weight" for each in graph.compressions for first in each.maps}
+    found = {
+        f"{path}.{name}": f"a {'bias' if name.endswith('bias') else 'tensor'} of {node.component.kind}"
         for path, node in graph.nodes()
         for name in node.placed.state
     }
-    found: dict[str, str] = {}
-    for name in graph.state:
-        if name in changed:
-            continue
-        word = "a linear map that is not named" if name in weights else kinds.get(name, "a tensor")
-        found[name] = named.get(name) or (word if name in weights else _what(name, word))
-    return found
-
-
-def _what(name: str, kind: str) -> str:
-    """What a tensor is that is no weight of a linear map."""
-    if name.endswith(".bias"):
-        return f"a bias of {kind}"
-    return f"a tensor of {kind}"
+    found |= {f"{first}.weight": "a linear map that is not named" for first in maps.owners.values()}
+    for each in graph.compressions:
+        found |= {maps.first[f"{path}.weight"]: why for path, why in each.left.items()}
+    return {name: found[name] for name in graph.state if name not in done}
 
 
 def _changed(each: Compression, graph: Graph) -> Changed:

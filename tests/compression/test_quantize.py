@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -356,6 +357,37 @@ def test_files_of_other_passes_are_refused(tmp_path):
         composer.build((SMALL % "int4_group").split("compress:")[0], weights=tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda tensors: tensors.pop("logits.head.weight.scale"), "have no 'logits.head.weight.sc"),
+        (
+            lambda tensors: tensors.update({"logits.head.weight.numbers": torch.zeros(3)}),
+            "'logits.head.weight.numbers' is no part",
+        ),
+    ],
+)
+def test_damaged_files_are_refused(change, why, tmp_path):
+    graph = composer.graph(SMALL % "int4_group")
+    path = tmp_path / "model.safetensors"
+    composer.save_compressed(quantized(graph)[0], graph, path)
+    with safe_open(path, framework="pt") as file:
+        header = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata=header)
+
+    with pytest.raises(composer.SpecError, match=why):
+        composer.build(graph, weights=path)
+
+
+def test_a_model_of_another_spec_is_refused():
+    graph = composer.graph(SMALL % "int8_weight")
+
+    with pytest.raises(composer.SpecError, match="the model has no linear map 'decoder"):
+        composer.compress(nn.Linear(3, 3), graph)
+
+
 # The command, and others on quantized models
 
 
@@ -413,9 +445,11 @@ def test_a_quantized_model_generates_as_it_computes():
             assert int(made[0, step]) == int(model(tokens=made[:, :step]).logits[0, -1].argmax())
 
 
-def test_what_is_quantized_is_drawn_and_described(golden, capfd):
+def test_what_is_quantized_is_drawn_and_described(golden, capfd, monkeypatch):
     from composer.cli import main
     from composer.targets import diagram
+
+    monkeypatch.setenv("COLUMNS", "100")
 
     golden(
         SPEC.parents[1] / "golden_diagrams" / "compressed.dot", diagram.draw(composer.graph(SPEC))
