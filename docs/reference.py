@@ -99,6 +99,7 @@ CODES = {
     "Q702": "A pass of `compress` that this machine cannot do, or that needs what is not installed.",
     "Q703": "Data for a pass of `compress` that are missing or do not fit the model.",
     "Q704": "A compressed file that another spec has made.",
+    "Q705": "Parts of a model that `composer cut` cannot leave out.",
     "I901": "A fault of composer itself. Please report it.",
 }
 """What each code of the later stages means."""

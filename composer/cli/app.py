@@ -18,6 +18,7 @@ from .build import build
 from .check import check
 from .compress import compress
 from .coordinates import coordinates
+from .cut import cut
 from .describe import describe
 from .diff import diff
 from .draw import draw
@@ -42,7 +43,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, compress, coordinates, train, generate,
+    merge, compress, cut, coordinates, train, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

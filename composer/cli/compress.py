@@ -74,6 +74,7 @@ def _record(report: Report, measured: Measured) -> dict[str, object]:
         "relative_errors": dict(measured.errors),
         "seconds": measured.seconds,
         "inputs": measured.inputs,
+        "found": dict(report.found),
         "left": dict(report.left),
     }
 
@@ -104,6 +105,9 @@ def _words(report: Report, measured: Measured) -> str:
     lines.append(f"time    {first:.1f} ms -> {second:.1f} ms a pass, eager on this machine")
     if measured.slower:
         lines.append(f"        slower: {second / first:.1f} times as long; torch.compile may help")
+    lines += [f"note    {one.kind}: {one.note}" for one in report.changed if one.note]
+    if report.found:
+        lines += ["", *(f"{name}: {said}" for name, said in report.found.items())]
     lines += ["", "left as it is"]
     for reason, names in _by_reason(report).items():
         lines.append(f"  {reason}: {', '.join(names)}")

@@ -165,6 +165,8 @@ def totals(summary: Summary) -> str:
 def compressed_in_words(changed: Changed) -> str:
     """What a pass changes: `quantize: 12 linear maps in int8, 196.6 kB of 786.4 kB in fp32`."""
     maps = f"{len(changed.maps)} linear map{'' if len(changed.maps) == 1 else 's'}"
+    if changed.zeros:
+        return f"{changed.kind}: {changed.zeros:,} zeros in {maps}; {changed.note}"
     sizes = f"{readable(changed.after)} of {readable(changed.before)} in fp32"
     return f"{changed.kind}: {maps} in {changed.mark}, {sizes}"
 

@@ -1,10 +1,12 @@
 """Making models smaller: the passes of `compress`, their report, and the files they leave.
 
 Codes: Q701 a model that cannot be changed, Q702 what this machine cannot do, Q703 data, Q704 files
-of another spec.
+of another spec, Q705 what cannot be cut.
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from torch import nn
 
@@ -12,9 +14,12 @@ from composer.graph.graph import Graph
 from composer.graph.tensors import first_names
 from composer.targets.compressed import Report, report
 
+from .cutting import Cut, Smaller, cut
 from .errors import CompressionError, compression_error
 from .files import is_compressed, load, save, tensors_of
+from .lottery import Round, Ticket, lottery
 from .passes import Batches
+from .prune import Zeros, zeros
 from .registry import works
 
 
@@ -29,10 +34,12 @@ def compress(graph: Graph, model: nn.Module, data: Batches | None = None) -> Rep
     passes = list(works(graph, model, data))
     for each, work in passes:
         each.check(work)
+    found: dict[str, str] = {}
     for each, work in passes:
         each.apply(work)
+        found |= each.found(work)
     check_sharing(graph, model)
-    return report(graph)
+    return replace(report(graph), found=found)
 
 
 def prepare(graph: Graph, model: nn.Module) -> None:
@@ -55,12 +62,20 @@ def check_sharing(graph: Graph, model: nn.Module) -> None:
 __all__ = [
     "Batches",
     "CompressionError",
+    "Cut",
     "Report",
+    "Round",
+    "Smaller",
+    "Ticket",
+    "Zeros",
     "compress",
+    "cut",
     "is_compressed",
     "load",
+    "lottery",
     "prepare",
     "report",
     "save",
     "tensors_of",
+    "zeros",
 ]

@@ -52,6 +52,10 @@ class Pass(ABC):
     def apply(self, work: Work) -> None:
         """Changes the model in place."""
 
+    def found(self, work: Work) -> Mapping[str, str]:  # noqa: ARG002
+        """What is in each weight after it, by its first name, where that is not said already."""
+        return {}
+
     def prepare(self, work: Work) -> None:  # noqa: B027 - most change nothing before
         """Lets training compute as after the pass, where the spec says so; in place."""
 

@@ -9,9 +9,10 @@ from torch import nn
 from composer.graph.graph import Graph
 
 from .passes import Batches, Pass, Work
+from .prune import Prune
 from .quantize import Quantize
 
-PASSES: dict[str, Callable[[], Pass]] = {"quantize": Quantize}
+PASSES: dict[str, Callable[[], Pass]] = {"prune": Prune, "quantize": Quantize}
 """What makes each pass; `composer.language.compress.KINDS` has its options."""
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from .chosen import chosen_in
 from .document import Mapping, Sequence, get
 from .pass_fields import PassFields
+from .prune import PruneFields
 from .quantize import QuantizeFields
 from .slots import Checking
 from .spec import CompressSpec
 from .validate import describe, guess, validate
 from .wants import listed
 
-KINDS: dict[str, type[PassFields]] = {each.kind: each for each in (QuantizeFields,)}
+KINDS: dict[str, type[PassFields]] = {each.kind: each for each in (PruneFields, QuantizeFields)}
 """Every pass; what each does to tensors is in `composer.compression.passes`."""
 
 FIX = "compress: [{quantize: {on: '*', scheme: int8_weight}}]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -51,3 +52,12 @@ class PassFields(Fields):
     def weight_bytes(self, shape: tuple[int, ...]) -> int | None:  # noqa: ARG002
         """Bytes of a weight (out, in) that is saved after it; None where it is saved as before."""
         return None
+
+    def zeros(self, numbers: Sequence[int]) -> int:  # noqa: ARG002
+        """How many numbers it sets to zero in weights of so many each."""
+        return 0
+
+    @property
+    def note(self) -> str:
+        """What else people must know of what it leaves."""
+        return ""

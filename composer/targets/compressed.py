@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 
 from composer.graph.graph import Compression, Graph
@@ -15,21 +15,30 @@ FLOAT = 4
 
 @dataclass(frozen=True)
 class Changed:
-    """A pass and its linear maps: their number, and bytes of their weights before and after."""
+    """A pass and its linear maps: bytes of their weights before and after, and numbers set to zero.
+
+    `note` is what else people must know of it.
+    """
 
     kind: str
     mark: str
     maps: tuple[str, ...]
     before: int
     after: int
+    zeros: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True)
 class Report:
-    """The passes, and each tensor that none has changed with the reason."""
+    """The passes, and each tensor that none has changed with the reason.
+
+    `found` says of tensors that were changed what is in them now, once it is done.
+    """
 
     changed: tuple[Changed, ...]
     left: Mapping[str, str]
+    found: Mapping[str, str] = field(default_factory=dict)
 
 
 def report(graph: Graph) -> Report:
@@ -62,7 +71,9 @@ def _changed(each: Compression, graph: Graph) -> Changed:
     before = [prod(shape) * FLOAT for shape in shapes]
     after = [each.options.weight_bytes(shape) for shape in shapes]
     left = sum(b if a is None else a for a, b in zip(after, before, strict=True))
-    return Changed(each.options.kind, each.options.mark, each.maps, sum(before), left)
+    zeros = each.options.zeros([prod(shape) for shape in shapes])
+    mark, note = each.options.mark, each.options.note
+    return Changed(each.options.kind, mark, each.maps, sum(before), left, zeros, note)
 
 
 def record(changed: Changed) -> dict[str, object]:
@@ -73,4 +84,5 @@ def record(changed: Changed) -> dict[str, object]:
         "maps": list(changed.maps),
         "weight_bytes_before": changed.before,
         "weight_bytes_after": changed.after,
+        "zeros": changed.zeros,
     }

@@ -445,9 +445,11 @@ def test_a_quantized_model_generates_as_it_computes():
             assert int(made[0, step]) == int(model(tokens=made[:, :step]).logits[0, -1].argmax())
 
 
-def test_what_is_quantized_is_drawn_and_described(golden, capfd):
+def test_what_is_quantized_is_drawn_and_described(golden, capfd, monkeypatch):
     from composer.cli import main
     from composer.targets import diagram
+
+    monkeypatch.setenv("COLUMNS", "100")
 
     golden(
         SPEC.parents[1] / "golden_diagrams" / "compressed.dot", diagram.draw(composer.graph(SPEC))

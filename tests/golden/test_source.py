@@ -27,6 +27,7 @@ SPECS = {
     "adapted": "tests/specs/adapted.yaml",
     "adapted_kinds": "tests/specs/adapted_kinds.yaml",
     "compressed": "tests/specs/compressed.yaml",
+    "pruned": "tests/specs/pruned.yaml",
 }
 
 

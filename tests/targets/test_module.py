@@ -147,3 +147,32 @@ def test_a_wrong_spec_is_refused_before_torch_is_asked():
         composer.build(TINY, overrides=["decoder.attention.num_heads=3"])
     with pytest.raises(SpecError, match="atention"):
         composer.build(TINY, attention_weights="decoder.layers.*.atention")
+
+
+@pytest.mark.parametrize(
+    "shared",
+    [
+        "[decoder.layers.0.attention, decoder.layers.1.attention]",
+        "[decoder.layers.0.attention.q, decoder.layers.1.attention.q]",
+        "[encoder.layers.0.attention, decoder.layers.0.attention]",
+        "[encoder.layers.*.attention, decoder.layers.*.attention]",
+    ],
+)
+def test_only_what_is_named_is_shared(shared):
+    stack = "d_model: 8, num_layers: 3, attention: {num_heads: 2}"
+    made = composer.graph(f"""
+composer: 1
+name: some
+inputs: {{tokens: {{kind: tokens, vocab_size: 9}}}}
+encoders: {{encoder: {{from: tokens, {stack}}}}}
+decoders: {{decoder: {{from: tokens, {stack}}}}}
+connections: [shared: {shared}]
+outputs: {{logits: {{from: decoder, head: lm}}, states: {{from: encoder}}}}
+""")
+    model = composer.build(made)
+
+    tensors = dict(model.named_parameters(remove_duplicate=False))
+    for name, tensor in tensors.items():
+        same = [other for other in tensors if tensors[other] is tensor]
+        first = made.aliases.get(name, name)
+        assert same == [n for n in tensors if made.aliases.get(n, n) == first]

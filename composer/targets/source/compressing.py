@@ -9,7 +9,7 @@ from composer.graph.graph import Compression, Graph, Stack
 
 from .freezing import attribute, layers_of
 from .plan import Plan
-from .writing import call, docstring
+from .writing import call, docstring, literal
 
 
 def compress_function(plan: Plan) -> list[str]:
@@ -55,7 +55,10 @@ def _statements(each: Compression, graph: Graph) -> Iterator[str]:
         layers = layers_of(name, chosen, len(stack.layers)).replace("self.", "model.")
         yield f"for layer in {layers}:"
         yield from (f"    {line}" for line in _list("linears += [", inside))
-    more = [*each.options.reads, *(f"{k}={v!r}" for k, v in each.options.arguments().items())]
+    more = [
+        *each.options.reads,
+        *(f"{k}={literal(v)}" for k, v in each.options.arguments().items()),
+    ]
     yield from call(each.options.function, ["linears", *more], 0)
 
 
