@@ -19,6 +19,7 @@ from .check import check
 from .coordinates import coordinates
 from .describe import describe
 from .diff import diff
+from .distill import distill
 from .draw import draw
 from .generating import generate
 from .importing import import_config
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, coordinates, train, generate,
+    merge, coordinates, train, distill, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)
