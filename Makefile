@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test scaling crashes lint format docs bench parity numbers widths golden clean
+.PHONY: help demo test scaling crashes lint format docs bench parity numbers widths digits golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,9 @@ numbers: $(READY) ## compare costs with what torch counts and keeps, and print t
 widths: $(READY) ## the best learning rate by width, with and without mup
 	@$(PIP) install -e ".[plot,digits]" -c constraints.txt
 	$(BIN)/python -m bench.learning_rates --out build/learning_rates.svg
+
+digits: $(READY) ## run the campaigns on digits and write their page of the docs
+	@OMP_NUM_THREADS=1 $(BIN)/python -m bench.digits $(ARGS)
 
 golden: $(READY) ## rewrite the golden files; review them with git diff
 	$(BIN)/python -m pytest -n 2 --update $(ARGS)
