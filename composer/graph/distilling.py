@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from composer.diagnostics import Note, Problems, Span
+from composer.diagnostics import Note, Problems, Span, SpecError
 from composer.language.document import Entry, Scalar
 from composer.language.document import Mapping as MappingTree
 from composer.language.spec import DistillSpec, MatchSpec, ModelSpec, Named, OutputSpec
@@ -85,7 +85,11 @@ def pair(spec: ModelSpec, plain: Graph, build: Build) -> Pairing:
     ours = replace(spec, outputs=_tapped(spec, names, [m.student for m in distill.matches]))
     theirs = distill.teacher
     theirs = replace(theirs, outputs=_tapped(theirs, names, [m.teacher for m in distill.matches]))
-    tapped, taught = build(replace(ours, distill=None)), build(theirs)
+    tapped = _built(replace(ours, distill=None), build, problems)
+    taught = _built(theirs, build, problems)
+    problems.raise_if_any()
+    assert tapped is not None, "what could not be built has a problem"
+    assert taught is not None, "what could not be built has a problem"
     for graph, whole in ((tapped, plain), (taught, teacher)):
         if graph.tensors != whole.tensors:
             why = f"'{whole.name}' has other parameters once all of what is matched is read"
@@ -95,6 +99,16 @@ def pair(spec: ModelSpec, plain: Graph, build: Build) -> Pairing:
     made = tuple(match for match in matches if match is not None)
     problems.raise_if_any()
     return Pairing(plain, tapped, taught, scores, made, begun)
+
+
+def _built(spec: ModelSpec, build: Build, problems: Problems) -> Graph | None:
+    """The graph of a spec; None with what is wrong with it among the problems."""
+    try:
+        return build(spec)
+    except SpecError as error:
+        for problem in error.problems:
+            problems.add(problem.code, problem.message, problem.span, problem.notes, problem.fix)
+        return None
 
 
 # Outputs of both
