@@ -57,10 +57,10 @@ def start(pairing: Pairing, student: nn.Module, teacher: nn.Module) -> None:
 
 def _student(made: ModelSpec, pairing: Pairing, weights: Weights | None, seed: int) -> nn.Module:
     """The student with further outputs, which has the parameters of the one without."""
-    plain = build_model(replace(made, distill=None), seed=seed, weights=weights)
     student = build_module(pairing.student, seed=seed)
-    state = plain.state_dict()
-    load_into(student, {name: state[name] for name in pairing.plain.state})
+    if weights is not None:
+        plain = build_model(replace(made, distill=None), seed=seed, weights=weights).state_dict()
+        load_into(student, {name: plain[name] for name in pairing.plain.state})
     return student
 
 

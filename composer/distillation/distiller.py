@@ -76,10 +76,9 @@ class Distiller(nn.Module):
         """What the outputs of both cost."""
         parts: dict[str, Tensor] = {}
         weights: dict[str, float] = {}
-        scores = self.pairing.scores
+        scores, real = self.pairing.scores, self.rows(inputs, targets)
         if scores is not None and self.distill.soft is not None:
             pair = getattr(outputs, scores.student), getattr(taught, scores.teacher)
-            real = self.rows(inputs, targets)
             parts["soft"] = soft_targets(*pair, self.distill.temperature, real)
             weights["soft"] = self.distill.soft
         if scores is not None and self.distill.hard is not None and targets is not None:
@@ -87,7 +86,8 @@ class Distiller(nn.Module):
             parts["hard"] = hard_targets(own, targets, IGNORED, smoothing)
             weights["hard"] = self.distill.hard
         for match in self.pairing.matches:
-            parts[match.student] = self._apart(match, outputs, taught, inputs)
+            steps = real if match.scored else unpadded(match.padding, inputs)
+            parts[match.student] = self._apart(match, outputs, taught, steps)
             weights[match.student] = match.weight
         assert parts, "a loss of targets alone wants targets"
         total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
@@ -115,13 +115,12 @@ class Distiller(nn.Module):
         return model
 
     def _apart(
-        self, match: Match, outputs: Outputs, taught: Outputs, inputs: Mapping[str, Tensor]
+        self, match: Match, outputs: Outputs, taught: Outputs, real: Tensor | None
     ) -> Tensor:
-        """How far two states are from each other."""
+        """How far two states are from each other, at the real steps (batch, steps)."""
         own, other = getattr(outputs, match.student), getattr(taught, match.teacher)
         if match.widths:
             own = self.projections[match.student](own)
-        real = unpadded(match.padding, inputs)
         if real is not None:  # of weights of attentions: heads stand between batch and steps
             shape = (*real.shape[:1], *([1] * (own.dim() - 3)), *real.shape[1:])
             real = real.view(shape).expand(own.shape[:-1])

@@ -16,13 +16,15 @@ from composer.language.document import Mapping as MappingTree
 from composer.language.spec import DistillSpec, MatchSpec, ModelSpec, Named, OutputSpec
 from composer.language.validate import guess
 from composer.language.wants import listed
-from composer.shapes import show
+from composer.shapes import Shape, show
 
 from .graph import Graph, Input, Output
 from .starting import starts
 
 Loss = Literal["mse", "cosine", "kl"]
 Build = Callable[[ModelSpec], Graph]
+
+_SEQUENCE = 3  # axes of a sequence: batch, steps, width
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,17 @@ class Padding:
 
 @dataclass(frozen=True)
 class Match:
-    """Two outputs that are to be alike; `widths` are those of a learned map between them."""
+    """Two outputs that are to be alike; `widths` are those of a learned map between them.
+
+    The steps of what is `scored` are those of the scores, so what is no target is no step here.
+    """
 
     student: str
     teacher: str
     loss: Loss
     weight: float
     padding: Padding | None
+    scored: bool
     widths: tuple[int, int] | None
 
 
@@ -95,7 +101,8 @@ def pair(spec: ModelSpec, plain: Graph, build: Build) -> Pairing:
             why = f"'{whole.name}' has other parameters once all of what is matched is read"
             problems.add("G221", why, distill.span, fix="match what the model reads itself")
     found = zip(names, distill.matches, strict=True)
-    matches = [_match(name, each, tapped, taught, problems) for name, each in found]
+    steps = None if scores is None else _steps(_output_of(plain, scores.student), plain)
+    matches = [_match(name, each, tapped, taught, steps, problems) for name, each in found]
     made = tuple(match for match in matches if match is not None)
     problems.raise_if_any()
     return Pairing(plain, tapped, taught, scores, made, begun)
@@ -212,9 +219,13 @@ def _output(
 
 
 def _match(
-    name: str, spec: MatchSpec, student: Graph, teacher: Graph, problems: Problems
-) -> Match | None:
-    """Two states that are to be alike; None with the reason as a problem."""
+    name: str, spec: MatchSpec, student: Graph, teacher: Graph, scored: Shape | None,
+    problems: Problems,
+) -> Match | None:  # fmt: skip
+    """Two states that are to be alike; None with the reason as a problem.
+
+    `scored` are batch and steps of the scores.
+    """
     ours, theirs = (_state(graph, name, problems) for graph in (student, teacher))
     if ours is None or theirs is None:
         return None
@@ -232,13 +243,18 @@ def _match(
         return None
     widths = _widths(spec, ours, theirs, problems, projectable=not weights[0])
     padding = _padding(_mask(ours, student), student, spec.student.span, problems)
-    return Match(name, name, loss, spec.weight, padding, widths)
+    return Match(name, name, loss, spec.weight, padding, _steps(ours, student) == scored, widths)
+
+
+def _output_of(graph: Graph, name: str) -> Output:
+    output = graph.parts[name]
+    assert isinstance(output, Output), "what is compared is an output"
+    return output
 
 
 def _state(graph: Graph, name: str, problems: Problems) -> Output | None:
     """An output of one state of numbers."""
-    output = graph.parts[name]
-    assert isinstance(output, Output), "what is matched was made an output"
+    output = _output_of(graph, name)
     source = graph.parts[output.source.part]
     if output.layers:
         why = f"a match is of two states, and this is {len(output.layers)}"
@@ -284,6 +300,13 @@ def _alike(*, projectable: bool) -> str:
 
 
 # Padding
+
+
+def _steps(output: Output, graph: Graph) -> Shape:
+    """Batch and steps of an output; of weights, those of their queries."""
+    source = graph.parts[output.source.part]
+    shape = output.value.shape if output.source.item != "weights" else source.value.shape
+    return shape[:2] if len(shape) == _SEQUENCE else ()
 
 
 def _mask(output: Output, graph: Graph) -> str | None:

@@ -149,6 +149,7 @@ def test_unlabelled_examples_learn_from_the_teacher_alone(tmp_path):
     some = distiller({"tokens": TOKENS}, torch.tensor([2, -100]))
 
     assert losses.parts.keys() == {"soft"}
+    assert "hard" in none.parts
     assert float(none.total.detach()) == float(losses.total.detach())
     assert float(some.parts["soft"].detach()) == float(losses.parts["soft"].detach())
 
@@ -159,6 +160,48 @@ def test_steps_without_a_target_are_left_out_of_an_example_that_has_some(tmp_pat
 
     rows = distiller.rows({"tokens": TOKENS[:, :3]}, targets)
     assert rows.tolist() == [[True, False, True], [True, True, True]]
+
+
+PAIRS = """\
+composer: 1
+name: {name}
+defaults: {{d_model: {width}, num_layers: {layers}, attention: {{num_heads: 2}}, dropout: {dropout}}}
+inputs:
+  source: {{kind: tokens, vocab_size: 256, padding: mask}}
+  target: {{kind: tokens, vocab_size: 256}}
+encoders: {{encoder: {{from: source}}}}
+decoders: {{decoder: {{from: target}}}}
+connections: [{{cross: {{from: encoder, to: decoder}}}}]
+outputs: {{logits: {{from: decoder, head: lm}}}}
+"""
+
+
+def test_steps_beyond_the_end_of_a_target_do_not_matter(tmp_path):
+    matches = """\
+  loss: {soft: {}, hard: {}}
+  match:
+    - {teacher: decoder.layers.3, student: decoder.layers.1, project: true}
+    - {teacher: decoder.layers.3.cross_attention.weights, student: decoder.layers.1.cross_attention.weights}
+    - {teacher: encoder, student: encoder, project: true, loss: cosine}
+"""
+    distiller = made(written(tmp_path, matches, PAIRS, width=8)).eval()
+    targets = torch.tensor([[3, 4, 5], [6, 7, 8]])
+    inputs = {"source": TOKENS, "source_mask": TOKENS != 0, "target": targets - 1}
+    longer = {
+        "source": F.pad(TOKENS, (0, 2)), "source_mask": F.pad(TOKENS != 0, (0, 2)),
+        "target": F.pad(targets - 1, (0, 2)),
+    }  # fmt: skip
+    one = distiller(inputs, targets)
+    other = distiller(longer, F.pad(targets, (0, 2), value=-100))
+
+    torch.testing.assert_close(one.parts, other.parts)
+    assert [match.scored for match in distiller.pairing.matches] == [True, True, False]
+
+
+def test_a_spec_that_is_no_file_has_no_teacher_beside_it(tmp_path):
+    text = written(tmp_path, "").read_text()
+    with pytest.raises(SpecError, match="this spec is no file"):
+        composer.graph(text)
 
 
 START = """\
@@ -309,7 +352,7 @@ def test_a_size_and_a_teacher_of_its_own_are_read(tmp_path):
 
 def test_matches_of_every_loss_are_finite_in_half_precision(tmp_path):
     distiller = made(written(tmp_path, BOTH, width=8))
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
         losses = distiller({"tokens": TOKENS}, TARGETS)
 
     assert all(math.isfinite(part) for part in losses.parts.values())

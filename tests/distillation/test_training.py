@@ -98,6 +98,16 @@ def test_what_is_saved_is_the_student_alone(tmp_path, text):
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_a_student_goes_on_from_weights_of_its_own(tmp_path):
+    path = student(tmp_path)
+    own = composer.build(path, seed=9).state_dict()
+    composer.weights.save(tmp_path / "own.safetensors", own)
+    teacher = composer.build(tmp_path / "teacher.yaml", seed=1)
+    made = distillation.build(path, teacher=teacher, weights=tmp_path / "own.safetensors")
+
+    assert all(torch.equal(tensor, made.student.state_dict()[name]) for name, tensor in own.items())
+
+
 def test_another_teacher_is_another_run(tmp_path, text):
     path, settings = student(tmp_path), Settings(**SETTINGS)
     data = read_data(path, text, settings=settings)

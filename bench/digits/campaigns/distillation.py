@@ -17,8 +17,8 @@ from composer import distillation
 
 FOLDER = Path(__file__).parents[1]
 TEACHER, STUDENT = FOLDER / "vit.yaml", FOLDER / "student.yaml"
-RATES = (1e-3, 3e-3, 1e-2, 3e-2)
-STEPS = 1500
+RATES = (3e-3, 1e-2, 3e-2)
+STEPS = 1000
 FEW = 150
 OMITTED = 3
 HOT = 20
