@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from composer.components import KINDS, SLOTS, Component, kinds_for
-from composer.language import distill, fields
+from composer.language import distill, fields, teacher
 from composer.language.load import Fault
 from composer.language.train import TrainFields
 
@@ -36,7 +36,7 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("parallel", fields.ParallelFields, "Stacks side by side."),
     ("train", TrainFields, "How `composer train` trains; all of it has defaults."),
     ("distill", distill.DistillFields, "What `composer distill` teaches, and who does."),
-    ("The teacher", distill.TeacherFields, "What `teacher` says in `distill`."),
+    ("The teacher", teacher.TeacherFields, "What `teacher` says in `distill`."),
     ("The soft loss", distill.SoftFields, "`loss: {soft: ...}` in `distill`."),
     ("The hard loss", distill.HardFields, "`loss: {hard: ...}` in `distill`."),
     ("A match", distill.MatchFields, "Each item of `match` in `distill`."),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -70,8 +70,7 @@ def _teacher(
     """The teacher with further outputs."""
     model = build_module(pairing.teacher, seed=0)
     if isinstance(given, nn.Module):
-        state: Mapping[str, torch.Tensor] = given.state_dict()
-        load_into(model, {name: state[name] for name in pairing.teacher.state if name in state})
+        load_into(model, given.state_dict())
         return model
     weights = given or distill.weights
     if weights is None:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from composer.graph.distilling import Match, Padding, Pairing
+from composer.graph.distilling import Pairing
+from composer.graph.matching import Match, Padding
 from composer.language.spec import ModelSpec
 from composer.targets.module import build_module
 from composer.training.data import IGNORED

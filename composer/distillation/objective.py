@@ -82,8 +82,8 @@ def train(
     scores = distiller.pairing.scores
     objective = Distilled(distiller, data.output if scores is None else scores.student)
     return run(
-        distiller.student, distiller.pairing.plain, data, settings or distiller.spec.train, out=out, device=device,
-        resume=resume, tensorboard=tensorboard, watch=watch, objective=objective,
+        distiller.student, distiller.pairing.plain, data, settings or distiller.spec.train, out=out,
+        device=device, resume=resume, tensorboard=tensorboard, watch=watch, objective=objective,
     )  # fmt: skip
 
 
@@ -94,13 +94,13 @@ def _identity(distiller: Distiller) -> dict[str, Any]:
     for name, tensor in distiller.teacher.state_dict().items():
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    student = hashlib.sha256(emit(pairing.student).encode()).hexdigest()
+    scores, matched = pairing.scores, zip(spec.matches, pairing.matches, strict=True)
     return {
         "the teacher": digest.hexdigest(),
-        "what is matched": student,
         "distill.loss": [spec.temperature, spec.soft, spec.hard],
-        "distill.outputs": []
-        if pairing.scores is None
-        else [pairing.scores.student, pairing.scores.teacher],
-        "distill.match": [[match.loss, match.weight] for match in pairing.matches],
+        "distill.outputs": [] if scores is None else [scores.student, scores.teacher],
+        "distill.match": [
+            [written.student.text, written.teacher.text, match.loss, match.weight]
+            for written, match in matched
+        ],
     }
