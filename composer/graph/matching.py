@@ -157,5 +157,5 @@ def padding_of(mask: str | None, graph: Graph, span: Span, problems: Problems) -
         if one.value.mask == mask and one.padding is not None:
             return Padding(one.name, None if one.padding == "mask" else one.padding)
     why = f"which steps are padded is known inside the model only, as '{mask}'"
-    problems.add("G221", why, span, fix="match what has the steps of an input")
+    problems.add("G221", why, span, fix="compare what has the steps of an input")
     return None
