@@ -16,7 +16,7 @@ import yaml
 from pydantic import BaseModel
 
 from composer.components import KINDS, SLOTS, Component, kinds_for
-from composer.language import fields
+from composer.language import distill, fields, teacher
 from composer.language.load import Fault
 from composer.language.train import TrainFields
 
@@ -35,6 +35,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("skip", fields.SkipFields, "An earlier state that reaches a later layer."),
     ("parallel", fields.ParallelFields, "Stacks side by side."),
     ("train", TrainFields, "How `composer train` trains; all of it has defaults."),
+    ("distill", distill.DistillFields, "What `composer distill` teaches, and who does."),
+    ("The teacher", teacher.TeacherFields, "What `teacher` says in `distill`."),
+    ("The soft loss", distill.SoftFields, "`loss: {soft: ...}` in `distill`."),
+    ("The hard loss", distill.HardFields, "`loss: {hard: ...}` in `distill`."),
+    ("A match", distill.MatchFields, "Each item of `match` in `distill`."),
 )
 
 CODES = {
@@ -56,6 +61,7 @@ CODES = {
     "C118": "Options that nothing uses.",
     "C130": "The map of weights that `weights` names cannot be used.",
     "C131": "A rule of a map of weights that is written wrongly.",
+    "C150": "The teacher that `distill` names cannot be used.",
     "G201": "A reference to something that does not exist.",
     "G202": "A part that leads to no output.",
     "G203": "Parts that read each other in a circle.",
@@ -72,6 +78,9 @@ CODES = {
     "G214": "A linear map that a pass of `compress` cannot change, named alone.",
     "G215": "A shared linear map that a pass of `compress` names under one of its names only.",
     "G216": "A linear map that two passes of `compress` change in an order that does not work.",
+    "G220": "A teacher that reads or scores something else than its student.",
+    "G221": "A match of two states that cannot be compared.",
+    "G222": "A start that the teacher has no tensors for, or that would untie what is shared.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "D302": "The page cannot be served: what `composer watch` needs is not installed.",

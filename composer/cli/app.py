@@ -21,6 +21,7 @@ from .coordinates import coordinates
 from .cut import cut
 from .describe import describe
 from .diff import diff
+from .distill import distill
 from .draw import draw
 from .generating import generate
 from .importing import import_config
@@ -43,7 +44,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, compress, cut, coordinates, train, generate,
+    merge, compress, cut, coordinates, train, distill, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

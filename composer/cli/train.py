@@ -105,12 +105,12 @@ def train(
     texts = read_data(graph, data, evaluation=held_out, tokenizer=tokenizer, settings=settings)
     model = build(made, seed=settings.seed, weights=weights)
     folder = out or Path("runs") / folder_name(made.name, size)
-    with _watching(settings.steps) as watch:
+    with watching(settings.steps) as watch:
         result = run(
             model, graph, texts, settings, out=folder, device=device,
             resume=resume.value, tensorboard=tensorboard, watch=watch,
         )  # fmt: skip
-    output.product(_report(result))
+    output.product(report(result))
 
 
 class _Lines:
@@ -133,7 +133,7 @@ class _Lines:
 
 
 @contextmanager
-def _watching(steps: int) -> Iterator[_Lines]:
+def watching(steps: int) -> Iterator[_Lines]:
     """Something that shows on stderr how far a run is."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -151,7 +151,7 @@ def _line(row: Row) -> str:
     return f"step {row.step:>7,}  loss {row.loss:.4f}  accuracy {row.accuracy:.3f}{what}"
 
 
-def _report(result: Result) -> str:
+def report(result: Result) -> str:
     """The last rows, and where the parameters lie."""
     rows = [row for row in (result.train, result.evaluation) if row is not None]
     lines = [_line(row) for row in rows]

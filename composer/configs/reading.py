@@ -12,7 +12,6 @@ from typing import Any
 
 from composer.components.options import ExpressionError, calculate
 from composer.diagnostics import Note, Problems, Span
-from composer.language.check import NAMED_SECTIONS
 from composer.language.document import (
     Entry,
     Mapping,
@@ -23,6 +22,7 @@ from composer.language.document import (
     plain,
     value_span,
 )
+from composer.language.fields import NAMED_SECTIONS
 from composer.language.variants import put
 
 from .declarations import Case, Declaration, Rule

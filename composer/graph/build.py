@@ -1,6 +1,7 @@
 """From spec to graph: resolve, infer, share, adapt, compress, freeze, parametrize, in this order.
 
-Each stage reports all it finds.
+Each stage reports all it finds. What is learned from a teacher is checked last: it is no part of
+the graph.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from composer.language.spec import ModelSpec
 
 from .adapting import adapt
 from .compressing import compress
+from .distilling import Pairing, pair
 from .freezing import freeze
 from .graph import Graph
 from .infer import infer
@@ -27,6 +29,21 @@ def build_graph(spec: ModelSpec) -> Graph:
 
     Raises SpecError with every problem of the first stage that has any.
     """
+    made = _graph(spec)
+    if spec.distill is not None:
+        pair(spec, made, _graph)
+    return made
+
+
+def build_pairing(spec: ModelSpec) -> Pairing:
+    """The student of a checked spec that has a teacher, and what it learns of it.
+
+    Raises SpecError likewise.
+    """
+    return pair(spec, _graph(spec), _graph)
+
+
+def _graph(spec: ModelSpec) -> Graph:
     problems = Problems()
     wires = resolve(spec, problems)
     problems.raise_if_any()
@@ -56,4 +73,4 @@ def build_graph(spec: ModelSpec) -> Graph:
     made = replace(made, frozen=frozen)
     if spec.parametrization is None:
         return made
-    return parametrized(made, build_graph(spec.parametrization.base), spec.parametrization)
+    return parametrized(made, _graph(spec.parametrization.base), spec.parametrization)

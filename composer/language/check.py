@@ -13,8 +13,9 @@ from .compress import compress_in
 from .connections import connection_in
 from .defaults import with_defaults
 from .dims import check_dims_used, dims_in
+from .distill import distill_in
 from .document import Mapping, Scalar, Sequence, Tree, get, key_span, plain, value_span
-from .fields import ModelFields, ModuleFields, OutputFields
+from .fields import NAMED_SECTIONS, ModelFields, ModuleFields, OutputFields
 from .freeze import freeze_in
 from .names import name_problem, names_a_constant, other_name
 from .parametrization import parametrization_in
@@ -35,7 +36,6 @@ from .train import train_in
 from .validate import describe, validate
 from .weights import weights_in
 
-NAMED_SECTIONS = ("inputs", "encoders", "decoders", "modules", "outputs")
 _EXAMPLES = {
     "inputs": "{tokens: {kind: tokens, vocab_size: 32_000}}",
     "encoders": "{encoder: {from: tokens, d_model: 512, num_layers: 6, attention: {num_heads: 8}}}",
@@ -84,6 +84,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     adapt = adapt_in(tree, context)
     compress = compress_in(tree, context)
     train = train_in(tree, dims, problems)
+    distill = distill_in(tree, check, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -108,6 +109,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         adapt=adapt,
         compress=compress,
         train=train,
+        distill=distill,
     )
 
 

@@ -20,6 +20,10 @@ Placement = Literal["pre", "post", "sandwich", "branch"]
 Combination = Literal["serial", "parallel", "flat", "hierarchical", "gated"]
 
 
+NAMED_SECTIONS = ("inputs", "encoders", "decoders", "modules", "outputs")
+"""The sections whose keys are names of parts."""
+
+
 class Fields(BaseModel):
     """The base: unknown keys and wrong types are refused."""
 
@@ -65,6 +69,7 @@ class ModelFields(Fields):
         "{quantize: {on: PATHS, scheme: int8_dynamic}}.",
     )
     train: Any = Field(default=None, description="How the model is trained.")
+    distill: Any = Field(default=None, description="A teacher, and what is learned from it.")
 
 
 class StackFields(Fields):

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from composer.components.component import KINDS, kinds_for
 
+from .distill import DistillFields
 from .fields import (
     CrossFields,
     LayerTypesFields,
@@ -102,6 +103,7 @@ def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
         "initialization": slots.component("initialization", partial=partial),
         "parametrization": _parametrization(partial=partial),
         "train": _fields(TrainFields, slots, partial=True),
+        "distill": _fields(DistillFields, slots, partial=True),
         "sizes": {"type": "object", "additionalProperties": ref("size")},
     }
     texts = properties(ModelFields)

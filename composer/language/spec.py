@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from composer.components.component import Component
@@ -204,6 +205,56 @@ class ParametrizationSpec:
 
 
 @dataclass(frozen=True)
+class Named:
+    """A name, and where it was written."""
+
+    text: str
+    span: Span = field(compare=False)
+
+
+@dataclass(frozen=True)
+class MatchSpec:
+    """A state or weights of an attention that the student is to make like the teacher's."""
+
+    teacher: Named
+    student: Named
+    loss: Literal["mse", "cosine", "kl"] | None
+    project: bool
+    weight: float
+    span: Span
+
+
+@dataclass(frozen=True)
+class StartSpec:
+    """A path of the student, and the path of the teacher whose tensors it starts with.
+
+    Of the layers of a stack, there is one of the teacher for each.
+    """
+
+    student: Named
+    teacher: Named | tuple[Named, ...]
+
+
+@dataclass(frozen=True)
+class DistillSpec:
+    """A teacher, and what is learned from it; `soft` and `hard` are weights, None for not at all.
+
+    `teacher_output` and `student_output` are the scores that are compared, where it is said which.
+    """
+
+    teacher: ModelSpec
+    weights: Path | None
+    temperature: float
+    soft: float | None
+    hard: float | None
+    teacher_output: Named | None
+    student_output: Named | None
+    matches: tuple[MatchSpec, ...]
+    starts: tuple[StartSpec, ...]
+    span: Span
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A whole spec; `tree` is the text it came from, sizes and defaults applied."""
 
@@ -227,6 +278,7 @@ class ModelSpec:
     adapt: tuple[AdaptSpec, ...] = ()
     compress: tuple[CompressSpec, ...] = ()
     train: TrainFields | None = None
+    distill: DistillSpec | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

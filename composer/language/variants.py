@@ -8,9 +8,8 @@ from typing import NoReturn
 
 from composer.diagnostics import Note, Problem, Problems, Span, SpecError
 
-from .check import NAMED_SECTIONS
 from .document import Entry, Mapping, Scalar, Tree, get, key_span, merge
-from .fields import ModelFields
+from .fields import NAMED_SECTIONS, ModelFields
 from .load import load, parse_scalar
 from .slots import is_none, without
 from .validate import describe, guess

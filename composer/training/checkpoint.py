@@ -39,8 +39,9 @@ class Checkpoint:
     path: Path
 
     def tensors(self, name: str) -> dict[str, Tensor]:
-        """One of its groups of tensors, on the CPU."""
-        return load_file(self.path / f"{name}.safetensors")
+        """One of its groups of tensors, on the CPU; empty where it has none of that name."""
+        file = self.path / f"{name}.safetensors"
+        return load_file(file) if file.exists() else {}
 
     @property
     def state(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from .checkpoint import locked, newest, sweep
 from .data import Data
 from .errors import training_error
 from .logs import Log, Row, Silent, Watch, plot, read_log
+from .objective import Objective
 from .randomness import seeded
 from .run import Run
 
@@ -47,13 +48,15 @@ def train(
     model: nn.Module, spec: Source | ModelSpec | Graph, data: Data,
     settings: TrainFields | None = None, *, out: str | Path, device: str | torch.device | None = None,
     resume: Resume = "exact", tensorboard: bool = False, watch: Watch | None = None,
+    objective: Objective | None = None,
 ) -> Result:  # fmt: skip
     """Trains a model, or goes on from the newest checkpoint in `out`.
 
     `model` is what `composer.build` makes of `spec`; `settings` are those of its `train` section
     unless others are given. An `exact` run goes on only where everything is as it was; a `loose`
     one says what is not. Random states of the process are left as they were. A spec whose
-    `compress` is `aware` trains with rounded weights; checkpoints hold those that are rounded.
+    `compress` is `aware` trains with rounded weights; checkpoints hold those that are rounded. What
+    is learned is the targets of the data, unless an `objective` says otherwise.
 
     >>> data = read_data("spec.yaml", "text.txt")  # doctest: +SKIP
     >>> train(composer.build("spec.yaml"), "spec.yaml", data, out="runs/first")  # doctest: +SKIP
@@ -67,7 +70,7 @@ def train(
     folder, watching = Path(out), watch or Silent()
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     with locked(folder), seeded(chosen.seed, place):
-        run = Run(model, graph, data, chosen, place)
+        run = Run(model, graph, data, chosen, place, objective)
         saved = _resume(run, folder / CHECKPOINTS, resume, watching)
         with Log(folder, run.step, tensorboard=tensorboard) as log:
             while run.step < chosen.steps:

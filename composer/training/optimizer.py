@@ -16,8 +16,12 @@ from .errors import training_error
 _FUSED = {"cpu", "cuda", "mps", "xpu"}
 
 
-def adamw(model: nn.Module, graph: Graph, settings: TrainFields) -> torch.optim.AdamW:
+def adamw(
+    model: nn.Module, graph: Graph, settings: TrainFields, beside: nn.Module
+) -> torch.optim.AdamW:
     """AdamW with the groups of the spec's parametrization, in one kernel where torch has it.
+
+    What is trained beside the model is one more group, with the rate and the decay of `settings`.
 
     Raises TrainingError where everything is frozen.
     """
@@ -26,14 +30,19 @@ def adamw(model: nn.Module, graph: Graph, settings: TrainFields) -> torch.optim.
     )
     if not groups:
         raise training_error("T502", f"every parameter of '{graph.name}' is frozen")
+    if extra := list(beside.parameters()):
+        plain = {"lr": settings.lr, "weight_decay": settings.weight_decay, "eps": settings.eps}
+        groups.append({"params": extra, "name": "beside", **plain})
     device = groups[0]["params"][0].device.type
     betas = (settings.betas[0], settings.betas[1])
     return torch.optim.AdamW(groups, betas=betas, fused=device in _FUSED)
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+def optimizer_tensors(
+    optimizer: torch.optim.Optimizer, model: nn.Module, beside: nn.Module
+) -> dict[str, Tensor]:
     """Everything that the optimizer has gathered, as `exp_avg:NAME`."""
-    names: dict[Tensor, str] = {one: name for name, one in model.named_parameters()}
+    names = _names(model, beside)
     return {
         f"{key}:{names[parameter]}": value
         for parameter, state in optimizer.state.items()
@@ -42,15 +51,22 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dic
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]
-) -> None:
+    optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor],
+    beside: nn.Module,
+) -> None:  # fmt: skip
     """Gives an optimizer of the same parameters what another one has gathered."""
     states: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         key, _, parameter = name.partition(":")
         states.setdefault(parameter, {})[key] = tensor
-    names = {parameter: name for name, parameter in model.named_parameters()}
+    names = _names(model, beside)
     ordered = [names[one] for group in optimizer.param_groups for one in group["params"]]
     state = {place: states[name] for place, name in enumerate(ordered) if name in states}
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _names(model: nn.Module, beside: nn.Module) -> dict[Tensor, str]:
+    """The name of each parameter; those beside the model have one that no model's has."""
+    names: dict[Tensor, str] = {one: name for name, one in model.named_parameters()}
+    return names | {one: f"beside/{name}" for name, one in beside.named_parameters()}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from composer.graph.graph import Graph
@@ -19,9 +18,10 @@ from composer.targets.source.emit import emit
 
 from . import checkpoint
 from .checkpoint import Checkpoint
-from .data import IGNORED, Batch, Data, evaluation_batches, training_batches
+from .data import Batch, Data, evaluation_batches, training_batches
 from .errors import training_error
 from .logs import Row
+from .objective import CrossEntropy, Objective
 from .optimizer import adamw, optimizer_tensors, restore_optimizer
 from .randomness import random_numbers, random_tensors, restore_random
 from .schedule import share
@@ -34,14 +34,20 @@ class Run:
 
     def __init__(
         self, model: nn.Module, graph: Graph, data: Data, settings: TrainFields,
-        device: torch.device,
+        device: torch.device, objective: Objective | None = None,
     ) -> None:  # fmt: skip
+        self.objective = objective or CrossEntropy(data.output)
+        self.objective.to(device)
+        self.beside = self.objective.beside
         self.settings, self.data, self.device = settings, data, device
         self.model = model.to(device)
         self.forward = torch.compile(model) if settings.compile else model
-        self.optimizer = adamw(model, graph, settings)
+        self.optimizer = adamw(model, graph, settings, self.beside)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.identity = _identity(graph, data, settings, device)
+        self.identity = {
+            **_identity(graph, data, settings, device),
+            **self.objective.identity,
+        }
         self.step = self.batches = 0
         self.sums = _Sums(device)
         self.stream: Iterator[Batch] = training_batches(data, settings, 0)
@@ -52,11 +58,12 @@ class Run:
         batches = [next(self.stream) for _ in range(self.settings.accumulate)]
         self.batches += len(batches)
         # A mean over all of them: means of batches would weigh the tokens of short ones more.
-        count = max(sum(int((targets != IGNORED).sum()) for _, targets in batches), 1)
+        count = max(sum(self.objective.count(*batch) for batch in batches), 1)
         for inputs, targets in batches:
             loss = self._loss(inputs, targets, self.sums, self.settings.label_smoothing)
             (loss / count).backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or float("inf"))
+        trained = [*self.model.parameters(), *self.beside.parameters()]
+        norm = nn.utils.clip_grad_norm_(trained, self.settings.clip or float("inf"))
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share(self.step, self.settings)
         self.optimizer.step()
@@ -94,9 +101,11 @@ class Run:
         self._check(float(self.sums.loss))
         tensors = {
             "model": model_tensors(self.model),
-            "optimizer": optimizer_tensors(self.optimizer, self.model),
+            "optimizer": optimizer_tensors(self.optimizer, self.model, self.beside),
             "random": random_tensors(self.device),
         }
+        if beside := model_tensors(self.beside):
+            tensors["beside"] = beside
         state = {
             "step": self.step,
             "batches": self.batches,
@@ -114,7 +123,10 @@ class Run:
         state = found.state
         with torch.no_grad():
             _copy(found.tensors("model"), model_tensors(self.model), found.path)
-        restore_optimizer(self.optimizer, self.model, found.tensors("optimizer"))
+            if beside := model_tensors(self.beside):
+                _copy(found.tensors("beside"), beside, found.path)
+        tensors = found.tensors("optimizer")
+        restore_optimizer(self.optimizer, self.model, tensors, self.beside)
         self.step, self.batches = state["step"], state["batches"]
         self.sums = _Sums(self.device, state["sums"])
         self.stream = training_batches(self.data, self.settings, self.batches)
@@ -128,13 +140,9 @@ class Run:
         targets = targets.to(self.device)
         half = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-            scores = getattr(self.forward(**inputs), self.data.output)
-        rows, wanted = scores.float().flatten(0, -2), targets.flatten()
-        loss = F.cross_entropy(
-            rows, wanted, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing
-        )
-        sums.add(loss.detach(), (rows.argmax(-1) == wanted).sum(), (wanted != IGNORED).sum())
-        return loss
+            scored = self.objective.score(self.forward, inputs, targets, smoothing)
+        sums.add(scored.loss.detach(), scored.hits, scored.count)
+        return scored.loss
 
     def _rate(self) -> float:
         """The rate of the last update."""

@@ -2,7 +2,8 @@
 
 Reading the result gives the same model, and expanding it again the same text. It has no `dims`,
 `defaults`, `extends` or `sizes`: what they said stands where it holds; maps of weights, too, are
-whole, so that the text needs no file beside it. What is left out changes
+whole, so that the text needs no file beside it. `distill`, which names one, is no part of the model
+and not written. What is left out changes
 nothing: an option that is none, a factor of 1. What a connection inserts (a projection, a
 resampling, a mix of layers) is said in a comment above it.
 """
