@@ -64,3 +64,19 @@ class Kept:
     numbers: int = 0
     others: int = 0
     result: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Numbers that come and go within a component during its backward pass, at most at once.
+
+    They are held beside what is kept, the gradients of parameters, and that of the result: the
+    gradients of the inputs so many times, so many results, and `numbers` of other sizes. Where the
+    forward pass needs more than that, it is what that needs, less one result. `forward` is what a
+    forward pass that keeps nothing holds within; by default as much as is kept and comes and goes.
+    """
+
+    inputs: int = 1
+    results: int = 1
+    numbers: int = 0
+    forward: int | None = None

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Name, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -30,6 +30,9 @@ ACTIVATIONS: dict[str, str] = {
 }
 KEPT = {"relu": 1, "tanh": 1, "sigmoid": 1, "quick_gelu": 3}
 """Tensors that an activation keeps, its result included; 2 for all others."""
+
+WORKING = {"relu": 2, "tanh": 2, "sigmoid": 2, "quick_gelu": 2, "relu_squared": 3}
+"""Tensors that come and go in the backward pass of an activation beside those kept; 1 for others."""
 
 
 def kept_by(activation: str | None) -> tuple[int, bool]:
@@ -129,6 +132,13 @@ class FeedForward(_FeedForward):
             tensors = max(tensors + 1, 3)
         return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
 
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        inner = axes.batch * axes.time * axes.d_ff
+        tensors = WORKING.get(self.activation, 1)
+        most = max(tensors - bool(self.dropout), 1) * inner
+        held = (3 if self.activation in {"quick_gelu", "relu_squared"} else 2) * inner
+        return Working(0, 0, max(most, axes.batch * axes.time * axes.d_model), held)
+
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(self.activation, self.activation)
         return Label("Feed-Forward", f"{axes.d_model} → {axes.d_ff} → {axes.d_model}, {title}")
@@ -158,6 +168,11 @@ class Glu(_FeedForward):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         tensors = KEPT.get(self.activation, 2) + 2 + bool(self.dropout)
         return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
+
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        inner = axes.batch * axes.time * axes.d_ff
+        most = (1 if self.dropout else 2) * inner
+        return Working(0, 0, max(most, axes.batch * axes.time * axes.d_model), 3 * inner)
 
     def label(self, axes: Axes) -> Label:
         names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, LinearMap, Mask, Name, OptionError, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Working
 from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Positive
 
@@ -73,6 +73,9 @@ class Project(Component):
         inside, result = kept_by(self.activation)
         return Kept(("x",), inside * axes.rows * axes.d_model, result=result)
 
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        return Working(results=int(self.activation is not None))
+
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(str(self.activation), self.activation)
         return Label(
@@ -117,6 +120,9 @@ class Pool(Component):
         if self.by == "max":
             return Kept((), steps * axes.d_model, steps, result=True)
         return Kept((), others=8 * axes.batch * axes.d_model)
+
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        return Working(3 if self.by == "max" else 1)
 
     def label(self, axes: Axes) -> Label:
         return Label(f"{self.by.title()} Pool")
@@ -172,6 +178,9 @@ class Patch(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("image",))
+
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        return Working(3)
 
     def label(self, axes: Axes) -> Label:
         side = self.patch_size

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Name, OptionError, Role, Scale, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .feed_forward import ACTIVATIONS, KEPT, Activation, Glu
 from .options import Number, Positive, PositiveNumber
 from .placed import Placed, place
@@ -180,6 +180,10 @@ class Moe(Component):
         gated = steps * (width + 1) if self.shared_gate else 0
         shared = sum(part.component.kept(part.axes).numbers for part in self.parts(axes).values())
         return Kept(("x",), chosen + routed + gated + shared, 8 * (4 * rows + steps))
+
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        """Experts take turns, so that what comes and goes is small beside what all of them keep."""
+        return Working(results=0)
 
     def label(self, axes: Axes) -> Label:
         shared = "" if self.shared_d_ff is None else ", 1 shared"

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, LinearMap, OptionError, Role, Tensors
-from .costs import Product
+from .costs import Product, Working
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .placed import Placed, place
@@ -202,6 +202,24 @@ class MultiHead(Component):
             kept += part.inside() * size // part.size
         return kept
 
+    def _working(self, axes: Axes, source: int, *, weights: bool, biased: bool) -> Working:
+        """Gradients of the heads, and where attention is not fused, those of the scores.
+
+        A fused backward pass holds two blocks of scores in each thread; one thread is counted.
+        """
+        rows, keys = axes.batch * axes.num_heads * axes.time, axes.batch * source
+        pairs, out = rows * source, rows * axes.head_dim
+        softcap = self.softcap is not None
+        if not (weights or softcap or self.sinks or biased or self.dropout):
+            blocks = 2 * min(axes.time, _block(axes.time)) * min(source, 512) + axes.time
+            return Working(0, 0, 2 * out + 2 * keys * axes.num_kv_heads * axes.head_dim + blocks)
+        returned = pairs if weights else 0
+        if self.dropout:
+            return Working(0, 0, returned + pairs + (2 + softcap) * out)
+        if softcap:
+            return Working(0, 0, returned + 2 * pairs + 2 * out)
+        return Working(0, 0, returned + max(2 * pairs, pairs + 2 * out))
+
     def _mask_size(self, axes: Axes, source: int, *, masked: bool) -> int:
         """Entries of the mask that a stack makes; 0 where it makes none."""
         window = getattr(self, "window", None)
@@ -221,6 +239,11 @@ class MultiHead(Component):
         if self.qk_norm is not None:
             notes.append("QK norm")
         return ", ".join(notes)
+
+
+def _block(steps: int) -> int:
+    """Queries that torch's fused attention takes at once on a CPU."""
+    return 256 if steps >= 768 else 64 if steps >= 192 else 32  # noqa: PLR2004
 
 
 def _nearest_divisor(option: str, wanted: int, number: int) -> str:

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError, Size
 
 from .component import Component, Inputs, Label, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Working
 from .options import Number, Positive, PositiveNumber
 
 
@@ -80,6 +80,9 @@ class LayerNorm(_WidthNorm):
         weight = axes.d_model if self.half == "OffsetLayerNorm" else 0
         return Kept(("x",), 2 * axes.rows + weight)
 
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        return Working(results=0)
+
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
 
@@ -123,6 +126,10 @@ class RmsNorm(_WidthNorm):
         scaled = axes.rows * axes.d_model if self.affine else 0
         weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
         return Kept(("x",), axes.rows + scaled + weight)
+
+    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+        """Torch makes it of several operations, each with a gradient of its own."""
+        return Working(4 if self.affine else 5, 0)
 
     def label(self, axes: Axes) -> Label:
         return Label("RMSNorm")
