@@ -132,8 +132,11 @@ class Attention(MultiHead):
         keys = axes.batch * axes.num_kv_heads * axes.head_dim
         return Cache(2 * keys, self.window) if self.causal else Cache()
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
-        return self._working(axes, axes.time, weights=weights, biased=self._biased_scores)
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return self._working(
+            axes, axes.time, mask=self._mask_size(axes, axes.time, masked=masked), weights=weights,
+            biased=self._biased_scores, turned=isinstance(self.position, Rope),
+        )  # fmt: skip
 
     def label(self, axes: Axes) -> Label:
         notes = [self._detail()]
@@ -208,8 +211,11 @@ class CrossAttention(MultiHead):
     def cache(self, axes: Axes) -> Cache:
         return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
-        return self._working(axes, axes.source, weights=weights, biased=False)
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        mask = self._mask_size(axes, axes.source, masked=masked)
+        return self._working(
+            axes, axes.source, mask=mask, weights=weights, biased=False, turned=False
+        )
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())

@@ -171,7 +171,7 @@ class Gated(Combine):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(numbers=3 * axes.rows * axes.count * axes.d_model)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(2, 0)
 
     def label(self, axes: Axes) -> Label:

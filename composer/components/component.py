@@ -273,7 +273,7 @@ class Component(BaseModel):
         """
         return Kept(tuple(port.name for port in self.parsed.inputs), result=True)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """What comes and goes within during a training step; `axes` and `weights` as for `kept`.
 
         By default the gradients of the inputs, and one as large as the result.

@@ -164,7 +164,7 @@ class Convolution(Component):
         before = axes.batch * axes.time
         return Kept((), numbers + before * axes.width, before, result)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """Inputs and results are turned, widened by padding, and turned back."""
         return Working(4, 2)
 
@@ -240,7 +240,7 @@ class ConvStem(Component):
         others = sum(each.others for each in kept)
         return Kept(kept[0].ports, numbers, others, kept[-1].result)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         sizes = [axes.batch * axes.time * axes.width]
         sizes += [layer.size for layer in self.parts(axes).values()]
         most = max(4 * a + 2 * b for a, b in zip(sizes, sizes[1:], strict=False))

@@ -226,7 +226,7 @@ class Disentangled(Component):
         assert isinstance(rows, int), "the number of buckets is an option"
         return rows
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         steps, inner = axes.batch * axes.time, axes.num_heads * axes.head_dim
         far, pairs = steps * axes.num_heads * self._rows(axes), steps * axes.num_heads * axes.time
         return Working(0, 0, max(far, 5 * pairs) + 2 * steps * inner)

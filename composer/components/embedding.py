@@ -50,7 +50,7 @@ class _Embedding(Component):
         tokens = ("tokens",) if self.kind == "token_embedding" else ()
         return Kept(tokens, sum(norms) + dropped)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         parts = [part for name, part in self.parts(axes).items() if name == "norm"]
         return Working(results=max([1, *(p.component.working(p.axes).inputs for p in parts)]))
 

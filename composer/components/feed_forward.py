@@ -132,12 +132,13 @@ class FeedForward(_FeedForward):
             tensors = max(tensors + 1, 3)
         return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         inner = axes.batch * axes.time * axes.d_ff
         tensors = WORKING.get(self.activation, 1)
         most = max(tensors - bool(self.dropout), 1) * inner
+        result = axes.batch * axes.time * axes.d_model
         held = (3 if self.activation in {"quick_gelu", "relu_squared"} else 2) * inner
-        return Working(0, 0, max(most, axes.batch * axes.time * axes.d_model), held)
+        return Working(0, 0, max(most, result), max(held - result, inner))
 
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(self.activation, self.activation)
@@ -169,10 +170,11 @@ class Glu(_FeedForward):
         tensors = KEPT.get(self.activation, 2) + 2 + bool(self.dropout)
         return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         inner = axes.batch * axes.time * axes.d_ff
         most = (1 if self.dropout else 2) * inner
-        return Working(0, 0, max(most, axes.batch * axes.time * axes.d_model), 3 * inner)
+        result = axes.batch * axes.time * axes.d_model
+        return Working(0, 0, max(most, result), max(3 * inner - result, inner))
 
     def label(self, axes: Axes) -> Label:
         names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}

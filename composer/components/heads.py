@@ -73,7 +73,7 @@ class Lm(Component):
         scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
         return Kept(("x",), scores)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         if self.softcap is None:
             return Working(results=int(self.scale != 1))
         scores = axes.batch * axes.time * axes.vocab_size
@@ -157,7 +157,7 @@ class MaskedLm(Component):
         mapped = KEPT.get(self.activation, 2) * axes.batch * axes.time * axes.width
         return Kept(("x",), mapped + self.parts(axes)["norm"].inside())
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         norm = self.parts(axes)["norm"]
         each = norm.component.working(norm.axes).inputs
         return Working(results=0, numbers=(each - 1) * norm.size)
@@ -205,7 +205,7 @@ class Linear(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("x",))
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(results=int(self.scale != 1))
 
     def label(self, axes: Axes) -> Label:
@@ -263,7 +263,7 @@ class Classification(Component):
         pooled = axes.batch * axes.d_model if self.pool != "first" else 0
         return Kept(pool.ports, pool.numbers + pooled, pool.others)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Pool(by=self.pool).working(axes)
 
     def label(self, axes: Axes) -> Label:

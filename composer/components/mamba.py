@@ -108,7 +108,7 @@ class Mamba(Component):
         linear = rows * (11 * inner + axes.dt_rank + 2 * state) + 2 * inner * state
         return Kept(("x",), linear + padded + (2 * turns + 1) * rows * inner * state)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         rows, inner, state = axes.batch * axes.time, axes.d_inner, axes.state_size
         return Working(0, 0, rows * inner * (2 * state + 3))
 

@@ -178,7 +178,7 @@ class Mla(Component):
     def _kept_by_norms(self, axes: Axes) -> int:
         return sum(part.inside() for part in self.parts(axes).values())
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         rows, width = axes.batch * axes.time, axes.head_dim + axes.rope_dim
         heads = rows * axes.num_heads * (width + axes.v_head_dim)
         if width == axes.v_head_dim and not self.dropout:

@@ -73,7 +73,7 @@ class Project(Component):
         inside, result = kept_by(self.activation)
         return Kept(("x",), inside * axes.rows * axes.d_model, result=result)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(results=int(self.activation is not None))
 
     def label(self, axes: Axes) -> Label:
@@ -121,7 +121,7 @@ class Pool(Component):
             return Kept((), steps * axes.d_model, steps, result=True)
         return Kept((), others=8 * axes.batch * axes.d_model)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(3 if self.by == "max" else 1)
 
     def label(self, axes: Axes) -> Label:
@@ -179,7 +179,7 @@ class Patch(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("image",))
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(3)
 
     def label(self, axes: Axes) -> Label:

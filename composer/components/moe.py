@@ -181,7 +181,7 @@ class Moe(Component):
         shared = sum(part.component.kept(part.axes).numbers for part in self.parts(axes).values())
         return Kept(("x",), chosen + routed + gated + shared, 8 * (4 * rows + steps))
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """Experts take turns, so that what comes and goes is small beside what all of them keep."""
         return Working(results=0)
 

@@ -202,7 +202,9 @@ class MultiHead(Component):
             kept += part.inside() * size // part.size
         return kept
 
-    def _working(self, axes: Axes, source: int, *, weights: bool, biased: bool) -> Working:
+    def _working(
+        self, axes: Axes, source: int, *, mask: int, weights: bool, biased: bool, turned: bool
+    ) -> Working:
         """Gradients of the heads, and where attention is not fused, those of the scores.
 
         A fused backward pass holds two blocks of scores in each thread; one thread is counted.
@@ -210,15 +212,38 @@ class MultiHead(Component):
         rows, keys = axes.batch * axes.num_heads * axes.time, axes.batch * source
         pairs, out = rows * source, rows * axes.head_dim
         softcap = self.softcap is not None
-        if not (weights or softcap or self.sinks or biased or self.dropout):
+        explicit = weights or softcap or self.sinks
+        forward = self._forward(axes, source, mask, explicit=explicit, biased=biased, turned=turned)
+        if not (explicit or biased or self.dropout):
+            heads = 2 * out + 2 * keys * axes.num_kv_heads * axes.head_dim
             blocks = 2 * min(axes.time, _block(axes.time)) * min(source, 512) + axes.time
-            return Working(0, 0, 2 * out + 2 * keys * axes.num_kv_heads * axes.head_dim + blocks)
+            return Working(0, 0, heads + blocks, forward)
         returned = pairs if weights else 0
         if self.dropout:
-            return Working(0, 0, returned + pairs + (2 + softcap) * out)
+            return Working(0, 0, returned + pairs + (2 + softcap) * out, returned + forward)
         if softcap:
-            return Working(0, 0, returned + 2 * pairs + 2 * out)
-        return Working(0, 0, returned + max(2 * pairs, pairs + 2 * out))
+            return Working(0, 0, returned + 2 * pairs + 2 * out, returned + forward)
+        return Working(0, 0, returned + max(2 * pairs, pairs + 2 * out), returned + forward)
+
+    def _forward(
+        self, axes: Axes, source: int, mask: int, *, explicit: bool, biased: bool, turned: bool
+    ) -> int:
+        """Numbers within a forward pass that keeps nothing: heads, their copies, and scores."""
+        rows = axes.batch * axes.num_heads * axes.time
+        pairs, out, result = rows * source, rows * axes.head_dim, axes.batch * axes.time * axes.d_model
+        keys = 2 * axes.batch * source * axes.num_kv_heads * axes.head_dim
+        held = 2 * out + keys
+        if explicit:
+            held = max(held, 3 * (pairs + rows) + 3 * out - result)
+        elif biased:
+            hidden = pairs // axes.batch if mask else 0
+            repeated = 2 * axes.batch * source * (axes.num_heads - axes.num_kv_heads) * axes.head_dim
+            held = max(held, 2 * pairs + 7 * out + hidden + repeated - result)
+        if turned or self.qk_norm is not None:
+            held = max(held, 4 * out + keys - result)
+        if self.clip_qkv is not None:
+            held = max(held, 2 * (out + keys) - result)
+        return held + mask  # which becomes numbers
 
     def _mask_size(self, axes: Axes, source: int, *, masked: bool) -> int:
         """Entries of the mask that a stack makes; 0 where it makes none."""

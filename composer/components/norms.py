@@ -80,8 +80,9 @@ class LayerNorm(_WidthNorm):
         weight = axes.d_model if self.half == "OffsetLayerNorm" else 0
         return Kept(("x",), 2 * axes.rows + weight)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
-        return Working(results=0)
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """With blocks of the gradients of weight and bias, in each thread; one is counted."""
+        return Working(results=0, numbers=2 * axes.d_model)
 
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
@@ -127,7 +128,7 @@ class RmsNorm(_WidthNorm):
         weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
         return Kept(("x",), axes.rows + scaled + weight)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """Torch makes it of several operations, each with a gradient of its own."""
         return Working(4 if self.affine else 5, 0)
 

@@ -85,7 +85,7 @@ class PositionalConv(Component):
         steps = axes.batch * axes.time
         return Kept((), numbers + steps * axes.d_model, steps, result)
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(5, 1)
 
     def label(self, axes: Axes) -> Label:

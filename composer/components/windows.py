@@ -160,7 +160,7 @@ class WindowAttention(_Grid):
         apart = patches // axes.batch * area if self.shift else 0
         return Kept((), numbers, 8 * area**2 + apart + (patches if masked else 0))
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """With windows of their own distances, scores are made in several steps."""
         patches, inner = self._patches(axes), axes.num_heads * axes.head_dim
         assert isinstance(patches, int), "axes are numbers"
@@ -236,7 +236,7 @@ class PatchMerge(_Grid):
         norm = self.parts(axes)["norm"]
         return Kept((), norm.size + norm.inside())
 
-    def working(self, axes: Axes, *, weights: bool = False) -> Working:
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(0, 1, self.parts(axes)["norm"].size)
 
     def label(self, axes: Axes) -> Label:

@@ -29,7 +29,8 @@ class CallBytes:
     """Bytes of a call of a forward pass.
 
     `size` is that of its result and `within` what it keeps inside; `keeps` are the values that it
-    keeps beside. `working` comes and goes within. `needs` says whether a gradient reaches it.
+    keeps beside. `working` comes and goes within, `masks` are given to it. `needs` says whether a
+    gradient reaches it.
     """
 
     size: int
@@ -37,6 +38,7 @@ class CallBytes:
     keeps: frozenset[Value] = frozenset()
     working: int = 0
     needs: bool = False
+    masks: int = 0
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ def bytes_by_call(graph: Graph, made: Trace, at: Setting) -> list[CallBytes]:
         keeps = {value for port in kept.ports for value in call.reads.get(port, ())}
         keeps |= {call.makes} if kept.result else set()
         within = kept.numbers * at.bytes + kept.others
-        found.append(CallBytes(sizes[-1], within, frozenset(keeps), working, needs))
+        given_masks = _mask_bytes(call, at, masked=masked)
+        found.append(CallBytes(sizes[-1], within, frozenset(keeps), working, needs, given_masks))
     return found
 
 
@@ -106,7 +109,7 @@ def _costs(
     if call.placed is None:
         return kept, given if call.operation != "add" else 0
     axes, own = _in_numbers(call.placed, at), call.placed.component
-    working = own.working(axes, weights=call.weights)
+    working = own.working(axes, masked=masked, weights=call.weights)
     size = prod(map(at.number, call.shape))
     numbers = working.numbers + working.results * size
     for each in call.placed.adapters:
@@ -115,12 +118,27 @@ def _costs(
     return kept, numbers * at.bytes + working.inputs * given
 
 
+def _mask_bytes(call: Call, at: Setting, *, masked: bool) -> int:
+    """Bytes of the masks that a stack makes for a call."""
+    if call.placed is None:
+        return 0
+    axes = _in_numbers(call.placed, at)
+    total = 0
+    for mask in call.placed.component.masks(call.placed.axes).values():
+        if mask.window is None and not masked:
+            continue
+        wide = 1 if mask.over == "padding" else axes.get("source", axes.time)
+        steps = axes.time if mask.window is not None or mask.causal else 1
+        total += (axes.batch if masked else 1) * steps * wide
+    return total
+
+
 def _forward(call: Call, at: Setting, *, masked: bool) -> int:
     """Bytes that come and go within a call of a forward pass that keeps nothing."""
     if call.placed is None:
         return 0
     own, axes = _without_dropout(call.placed.component), _in_numbers(call.placed, at)
-    working = own.working(axes, weights=call.weights)
+    working = own.working(axes, masked=masked, weights=call.weights)
     if working.forward is not None:
         return working.forward * at.bytes
     kept = own.kept(axes, masked=masked, weights=call.weights)

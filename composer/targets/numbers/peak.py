@@ -145,31 +145,36 @@ def _passes_on(call: Call) -> bool:
 
 def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -> int:
     """Weights, cache, and the values that are there while a call computes."""
-    ends = _ends(made)
     cache = sum(cache_bytes(c.placed, at).held for c in made.calls if c.placed is not None)
     waiting: dict[Value, list[Value]] = {}
-    for value, end in ends.items():
+    for value, end in _ends(made).items():
         waiting.setdefault(end, []).append(value)
     live = most = 0
     for call, own in zip(made.calls, found, strict=True):
         live += own.size
         most = max(most, live + own.working)
         live -= sum(found[value].size for value in waiting.get(call.makes, ()))
-    return graph.parameters * at.bytes + cache + most
+    masks = max((own.masks for own in found), default=0)
+    return graph.parameters * at.bytes + cache + masks + most
 
 
 def _ends(made: Trace) -> dict[Value, Value]:
-    """The call after which a value is let go; a layer holds what it is given until its end."""
+    """The call after which a value is let go.
+
+    A layer holds what it is given until its end, and the model what a part is given.
+    """
     layers = {call.makes: _layer(call) for call in made.calls}
     closing = {layer: value for value, layer in layers.items() if layer}
     ends = {call.makes: call.makes for call in made.calls}
+    held = {*made.results, *(c.makes for c in made.calls if c.operation == "input")}
     for call in made.calls:
+        here = layers[call.makes]
         for value in (value for values in call.reads.values() for value in values):
-            outside = layers[call.makes] and layers[value] != layers[call.makes]
-            end = closing[layers[call.makes]] if outside else call.makes
+            if made.calls[value].path.partition(".")[0] != call.path.partition(".")[0]:
+                held.add(value)
+            end = closing[here] if here and layers[value] != here else call.makes
             ends[value] = max(ends[value], end)
-    kept = {*made.results, *(c.makes for c in made.calls if c.operation == "input")}
-    return {value: end for value, end in ends.items() if value not in kept}
+    return {value: end for value, end in ends.items() if value not in held}
 
 
 def _layer(call: Call) -> str:
