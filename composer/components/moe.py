@@ -182,8 +182,14 @@ class Moe(Component):
         return Kept(("x",), chosen + routed + gated + shared, 8 * (4 * rows + steps))
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
-        """Experts take turns, so that what comes and goes is small beside what all of them keep."""
-        return Working(results=0)
+        """Experts take turns: what comes and goes is small beside what all of them keep.
+
+        A forward pass that keeps nothing is counted as if all steps chose the same expert.
+        """
+        steps, wide = axes.batch * axes.time, 3 if self.limit is None else 4
+        routed = 3 * steps * axes.num_experts + steps * self.experts_per_token * 5
+        forward = 2 * steps * axes.d_model + steps * wide * axes.d_ff + routed
+        return Working(results=0, forward=forward)
 
     def label(self, axes: Axes) -> Label:
         shared = "" if self.shared_d_ff is None else ", 1 shared"
