@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, LinearMap, Mask, OptionError, Tensors
-from .costs import Cache, Kept, Product, Working
+from .costs import Cache, Kept, Operand, Product, Working
 from .multi_head import MultiHead
 from .options import Positive
 from .placed import Placed, place
@@ -126,7 +126,10 @@ class Attention(MultiHead):
         position = self.parts(axes).get("position")
         if position is not None:
             hidden += position.component.kept(position.axes).others
-        return Kept(("x", "rope") if turned else ("x",), numbers, hidden)
+        read = Operand(("q.weight", "k.weight", "v.weight"), ("x",))
+        operands = (read, *self._mixed(axes, weights=weights, biased=self._biased_scores))
+        ports = ("x", "rope") if turned else ("x",)
+        return Kept(ports, numbers, hidden, operands=operands)
 
     def cache(self, axes: Axes) -> Cache:
         keys = axes.batch * axes.num_kv_heads * axes.head_dim
@@ -206,7 +209,13 @@ class CrossAttention(MultiHead):
         numbers = self._kept(
             axes, axes.source, mask=mask, weights=weights, biased=False, copied=False
         )
-        return Kept(("x", "memory"), numbers, mask + (axes.time * axes.source) * self.causal)
+        read = (
+            Operand(("q.weight",), ("x",)),
+            Operand(("k.weight", "v.weight"), ("memory",)),
+        )
+        operands = (*read, *self._mixed(axes, weights=weights, biased=False))
+        hidden = mask + (axes.time * axes.source) * self.causal
+        return Kept(("x", "memory"), numbers, hidden, operands=operands)
 
     def cache(self, axes: Axes) -> Cache:
         return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)

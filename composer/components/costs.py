@@ -53,17 +53,36 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Operand:
+    """What is kept for the gradients of some parameters alone, and not where these are frozen."""
+
+    parameters: tuple[str, ...]
+    ports: tuple[str, ...] = ()
+    numbers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What torch keeps of a training step for the backward pass, parameters not included.
 
     `ports` are inputs that are kept, and `result` says whether the result is; `numbers` are those
-    of the model's format within, and `others` the bytes of masks and indices.
+    of the model's format within, and `others` the bytes of masks and indices. Of these, `operands`
+    are kept for parameters alone.
     """
 
     ports: tuple[str, ...] = ()
     numbers: int = 0
     others: int = 0
     result: bool = False
+    operands: tuple[Operand, ...] = ()
+
+    def where_trained(self, parameters: Collection[str]) -> Kept:
+        """What is kept where only these of the parameters are trained."""
+        spared = [o for o in self.operands if not set(o.parameters) & set(parameters)]
+        dropped = {port for operand in spared for port in operand.ports}
+        ports = tuple(port for port in self.ports if port not in dropped)
+        numbers = self.numbers - sum(operand.numbers for operand in spared)
+        return replace(self, ports=ports, numbers=numbers)
 
 
 @dataclass(frozen=True, slots=True)

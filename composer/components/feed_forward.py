@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Name, Role, Tensors
-from .costs import Kept, Product, Working
+from .costs import Kept, Operand, Product, Working
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -127,10 +127,12 @@ class FeedForward(_FeedForward):
         return self._products(axes, "up")
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        tensors = KEPT.get(self.activation, 2)
+        tensors, inner = KEPT.get(self.activation, 2), axes.batch * axes.time * axes.d_ff
+        read = inner if self.dropout or tensors > 1 else 0  # else the activation keeps it, too
         if self.dropout:  # what is dropped, and the result instead of the one before
             tensors = max(tensors + 1, 3)
-        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
+        operands = (Operand(("up.weight",), ("x",)), Operand(("down.weight",), (), read))
+        return Kept(("x",), tensors * inner, operands=operands)
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         inner = axes.batch * axes.time * axes.d_ff
@@ -168,7 +170,10 @@ class Glu(_FeedForward):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         tensors = KEPT.get(self.activation, 2) + 2 + bool(self.dropout)
-        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
+        inner = axes.batch * axes.time * axes.d_ff
+        wide = Operand(("gate.weight", "up.weight"), ("x",))
+        operands = (wide, Operand(("down.weight",), (), inner))
+        return Kept(("x",), tensors * inner, operands=operands)
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         inner = axes.batch * axes.time * axes.d_ff

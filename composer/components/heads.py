@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Mask, Name, Role, Tensors
-from .costs import Kept, Product, Working
+from .costs import Kept, Operand, Product, Working
 from .feed_forward import ACTIVATIONS, KEPT, Activation
 from .modules import Pool
 from .norms import LayerNorm
@@ -71,7 +71,7 @@ class Lm(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
-        return Kept(("x",), scores)
+        return Kept(("x",), scores, operands=(Operand(("weight",), ("x",)),))
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         if self.softcap is None:
@@ -203,7 +203,7 @@ class Linear(Component):
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        return Kept(("x",))
+        return Kept(("x",), operands=(Operand(("weight",), ("x",)),))
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(results=int(self.scale != 1))

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, LinearMap, Mask, Name, OptionError, Role, Tensors
-from .costs import Kept, Working
+from .costs import Kept, Operand, Working
 from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Positive
 
@@ -71,7 +71,9 @@ class Project(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         inside, result = kept_by(self.activation)
-        return Kept(("x",), inside * axes.rows * axes.d_model, result=result)
+        name = next(iter(self.tensors(axes)))
+        operands = (Operand((name,), ("x",)),)
+        return Kept(("x",), inside * axes.rows * axes.d_model, result=result, operands=operands)
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(results=int(self.activation is not None))

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, LinearMap, OptionError, Role, Tensors
-from .costs import Product, Working
+from .costs import Operand, Product, Working
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .placed import Placed, place
@@ -201,6 +201,14 @@ class MultiHead(Component):
             size = out if name == "q_norm" else keys * axes.num_kv_heads * axes.head_dim
             kept += part.inside() * size // part.size
         return kept
+
+    def _mixed(self, axes: Axes, *, weights: bool, biased: bool) -> tuple[Operand, ...]:
+        """What the last projection reads, which fused attention keeps for itself, too."""
+        explicit = weights or self.softcap is not None or self.sinks
+        if not (explicit or biased or self.dropout):
+            return ()
+        numbers = axes.batch * axes.num_heads * axes.time * axes.head_dim
+        return (Operand(("o.weight",), (), numbers),)
 
     def _working(
         self, axes: Axes, source: int, *, mask: int, weights: bool, biased: bool, turned: bool

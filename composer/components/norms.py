@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError, Size
 
 from .component import Component, Inputs, Label, Role, Tensors
-from .costs import Kept, Working
+from .costs import Kept, Operand, Working
 from .options import Number, Positive, PositiveNumber
 
 
@@ -126,7 +126,8 @@ class RmsNorm(_WidthNorm):
         """The scaled states, too, where a weight follows."""
         scaled = axes.rows * axes.d_model if self.affine else 0
         weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
-        return Kept(("x",), axes.rows + scaled + weight)
+        operands = (Operand(("weight",), (), scaled),)
+        return Kept(("x",), axes.rows + scaled + weight, operands=operands)
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """Torch makes it of several operations, each with a gradient of its own."""

@@ -29,7 +29,8 @@ class CallBytes:
     """Bytes of a call of a forward pass.
 
     `size` is that of its result and `within` what it keeps inside; `keeps` are the values that it
-    keeps beside. `working` comes and goes within, `masks` are given to it. `needs` says whether a
+    keeps beside. `working` comes and goes within, `masks` are given to it, and `weights`
+    of an attention returned. `needs` says whether a
     gradient reaches it.
     """
 
@@ -39,6 +40,7 @@ class CallBytes:
     working: int = 0
     needs: bool = False
     masks: int = 0
+    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -82,13 +84,17 @@ def bytes_by_call(graph: Graph, made: Trace, at: Setting) -> list[CallBytes]:
         given = tuple(sizes[v] for v in _read(call) if v in gradients)
         key = (id(call.placed), call.operation, call.shape, masked, call.weights, trained, given)
         if key not in known:
-            known[key] = _costs(call, at, masked=masked, needs=needs, given=sum(given))
+            known[key] = _costs(call, at, trained if needs else None, masked=masked, given=sum(given))
         kept, working = known[key]
         keeps = {value for port in kept.ports for value in call.reads.get(port, ())}
         keeps |= {call.makes} if kept.result else set()
         within = kept.numbers * at.bytes + kept.others
-        given_masks = _mask_bytes(call, at, masked=masked)
-        found.append(CallBytes(sizes[-1], within, frozenset(keeps), working, needs, given_masks))
+        found.append(
+            CallBytes(
+                sizes[-1], within, frozenset(keeps), working, needs,
+                _mask_bytes(call, at, masked=masked), _weight_bytes(call, at),
+            )  # fmt: skip
+        )
     return found
 
 
@@ -98,14 +104,17 @@ def _read(call: Call) -> Iterator[Value]:
 
 
 def _costs(
-    call: Call, at: Setting, *, masked: bool, needs: bool, given: int
+    call: Call, at: Setting, trained: frozenset[str] | None, *, masked: bool, given: int
 ) -> tuple[Kept, int]:
-    """What a call keeps and, in bytes, what comes and goes; `given` are the gradients it makes."""
+    """What a call keeps and, in bytes, what comes and goes, where a gradient reaches it.
+
+    `trained` are its parameters that are trained, `given` the gradients of its inputs.
+    """
     if at.mode == "inference":
         return Kept(), _forward(call, at, masked=masked)
-    if not needs:
+    if trained is None:
         return Kept(), 0
-    kept = _kept(call, at, masked=masked)
+    kept = _kept(call, at, trained, masked=masked)
     if call.placed is None:
         return kept, given if call.operation != "add" else 0
     axes, own = _in_numbers(call.placed, at), call.placed.component
@@ -116,6 +125,13 @@ def _costs(
         placed = _in_numbers(each.placed, at)
         numbers += each.placed.component.working(placed).numbers
     return kept, numbers * at.bytes + working.inputs * given
+
+
+def _weight_bytes(call: Call, at: Setting) -> int:
+    """Bytes of the weights of an attention, where they are returned."""
+    if not call.weights or call.placed is None:
+        return 0
+    return prod(map(at.number, call.placed.outputs["weights"])) * at.bytes
 
 
 def _mask_bytes(call: Call, at: Setting, *, masked: bool) -> int:
@@ -139,12 +155,18 @@ def _forward(call: Call, at: Setting, *, masked: bool) -> int:
         return 0
     own, axes = _without_dropout(call.placed.component), _in_numbers(call.placed, at)
     working = own.working(axes, masked=masked, weights=call.weights)
+    changed = sum(_changing(each.placed, at) for each in call.placed.adapters)
     if working.forward is not None:
-        return working.forward * at.bytes
+        return (working.forward + changed) * at.bytes
     kept = own.kept(axes, masked=masked, weights=call.weights)
-    numbers = kept.numbers + working.numbers
+    numbers = kept.numbers + working.numbers + changed
     numbers += working.results * prod(map(at.number, call.shape))
     return numbers * at.bytes + kept.others
+
+
+def _changing(adapter: Placed, at: Setting) -> int:
+    """Numbers that come and go where an adapter changes a result."""
+    return adapter.component.working(_in_numbers(adapter, at)).forward or 0
 
 
 def _without_dropout(component: Component) -> Component:
@@ -152,15 +174,17 @@ def _without_dropout(component: Component) -> Component:
     return component.model_copy(update={"dropout": 0.0}) if dropped else component
 
 
-def _kept(call: Call, at: Setting, *, masked: bool) -> Kept:
+def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> Kept:
     if call.placed is not None:
-        axes = _in_numbers(call.placed, at)
-        kept = call.placed.component.kept(axes, masked=masked, weights=call.weights)
-        added = [
-            each.placed.component.kept(_in_numbers(each.placed, at)).numbers
-            for each in call.placed.adapters
-        ]
-        return replace(kept, numbers=kept.numbers + sum(added))
+        axes, own = _in_numbers(call.placed, at), call.placed.component
+        kept, added, read = own.kept(axes, masked=masked, weights=call.weights), 0, set(trained)
+        for each in call.placed.adapters:
+            inner = each.placed.component.kept(_in_numbers(each.placed, at))
+            added += inner.numbers
+            if "x" in inner.ports:  # what its linear map reads
+                read.add(f"{each.linear}.weight".lstrip("."))
+        kept = kept.where_trained(read)
+        return replace(kept, numbers=kept.numbers + added)
     if call.operation == "dropout":
         return Kept(numbers=prod(map(at.number, call.shape)))
     return Kept()

@@ -30,7 +30,8 @@ def peak_bytes(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
     parameters = parameter_bytes(graph.parameters, trained, at)
     results = {value: found[value].size for value in made.results if found[value].needs}
     inputs = sum(b.size for c, b in zip(made.calls, found, strict=True) if c.operation == "input")
-    always = parameters.weights + parameters.optimizer + inputs + 2 * sum(results.values())
+    weights = sum(own.weights for own in found)
+    always = 2 * weights + parameters.weights + parameters.optimizer + inputs + 2 * sum(results.values())
     walk = _Backward(graph, made, at, found)
     return always + max(walk.most(), parameters.gradients)
 
@@ -154,8 +155,9 @@ def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
         live += own.size
         most = max(most, live + own.working)
         live -= sum(found[value].size for value in waiting.get(call.makes, ()))
+    weights = sum(own.weights for own in found)
     masks = max((own.masks for own in found), default=0)
-    return graph.parameters * at.bytes + cache + masks + most
+    return graph.parameters * at.bytes + cache + masks + weights + most
 
 
 def _ends(made: Trace) -> dict[Value, Value]:
