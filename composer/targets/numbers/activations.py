@@ -29,8 +29,7 @@ class CallBytes:
     """Bytes of a call of a forward pass.
 
     `size` is that of its result and `within` what it keeps inside; `keeps` are the values that it
-    keeps beside. `working` comes and goes within, `masks` are given to it, and `weights`
-    of an attention returned. `needs` says whether a
+    keeps beside. `working` comes and goes within, `masks` are given to it. `needs` says whether a
     gradient reaches it.
     """
 
@@ -40,7 +39,6 @@ class CallBytes:
     working: int = 0
     needs: bool = False
     masks: int = 0
-    weights: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ def kept_by_call(made: Trace, found: Iterable[CallBytes]) -> list[KeptBytes]:
     kept = []
     for call, own in zip(made.calls, found, strict=True):
         needed = call.makes in values
-        held = own.size * (call.makes in made.results) * (2 - needed)
+        within = needed or call.operation == "weights"  # which the attention keeps
+        held = own.size * (call.makes in made.results) * (2 - within)
         kept.append(KeptBytes(own.within + own.size * needed, held))
     return kept
 
@@ -92,7 +91,7 @@ def bytes_by_call(graph: Graph, made: Trace, at: Setting) -> list[CallBytes]:
         found.append(
             CallBytes(
                 sizes[-1], within, frozenset(keeps), working, needs,
-                _mask_bytes(call, at, masked=masked), _weight_bytes(call, at),
+                _mask_bytes(call, at, masked=masked),
             )  # fmt: skip
         )
     return found
@@ -114,24 +113,17 @@ def _costs(
         return Kept(), _forward(call, at, masked=masked)
     if trained is None:
         return Kept(), 0
-    kept = _kept(call, at, trained, masked=masked)
+    kept, spared = _kept(call, at, trained, masked=masked)
     if call.placed is None:
         return kept, given if call.operation != "add" else 0
     axes, own = _in_numbers(call.placed, at), call.placed.component
     working = own.working(axes, masked=masked, weights=call.weights)
     size = prod(map(at.number, call.shape))
-    numbers = working.numbers + working.results * size
+    numbers = working.numbers + working.results * size + spared  # by now there is as much else
     for each in call.placed.adapters:
         placed = _in_numbers(each.placed, at)
         numbers += each.placed.component.working(placed).numbers
     return kept, numbers * at.bytes + working.inputs * given
-
-
-def _weight_bytes(call: Call, at: Setting) -> int:
-    """Bytes of the weights of an attention, where they are returned."""
-    if not call.weights or call.placed is None:
-        return 0
-    return prod(map(at.number, call.placed.outputs["weights"])) * at.bytes
 
 
 def _mask_bytes(call: Call, at: Setting, *, masked: bool) -> int:
@@ -174,7 +166,8 @@ def _without_dropout(component: Component) -> Component:
     return component.model_copy(update={"dropout": 0.0}) if dropped else component
 
 
-def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> Kept:
+def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> tuple[Kept, int]:
+    """What a call keeps, and the numbers that it does not, as parameters are frozen."""
     if call.placed is not None:
         axes, own = _in_numbers(call.placed, at), call.placed.component
         kept, added, read = own.kept(axes, masked=masked, weights=call.weights), 0, set(trained)
@@ -183,11 +176,11 @@ def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> 
             added += inner.numbers
             if "x" in inner.ports:  # what its linear map reads
                 read.add(f"{each.linear}.weight".lstrip("."))
-        kept = kept.where_trained(read)
-        return replace(kept, numbers=kept.numbers + added)
+        less = kept.where_trained(read)
+        return replace(less, numbers=less.numbers + added), kept.numbers - less.numbers
     if call.operation == "dropout":
-        return Kept(numbers=prod(map(at.number, call.shape)))
-    return Kept()
+        return Kept(numbers=prod(map(at.number, call.shape))), 0
+    return Kept(), 0
 
 
 def _in_numbers(placed: Placed, at: Setting) -> Axes:

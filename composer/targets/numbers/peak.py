@@ -28,12 +28,11 @@ def peak_bytes(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
         return _inference(graph, made, at, found)
     trained = trained_parameters(graph)
     parameters = parameter_bytes(graph.parameters, trained, at)
-    results = {value: found[value].size for value in made.results if found[value].needs}
     inputs = sum(b.size for c, b in zip(made.calls, found, strict=True) if c.operation == "input")
-    weights = sum(own.weights for own in found)
-    always = 2 * weights + parameters.weights + parameters.optimizer + inputs + 2 * sum(results.values())
+    always = parameters.weights + parameters.optimizer + inputs
     walk = _Backward(graph, made, at, found)
-    return always + max(walk.most(), parameters.gradients)
+    given = walk.returned + walk.given
+    return always + max(given + walk.most(), given + parameters.gradients, _forward(made, found))
 
 
 @dataclass
@@ -82,6 +81,18 @@ class _Backward:
     found: list[CallBytes]
     gradients: _Gradients = field(default_factory=_Gradients)
     parameters: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def returned(self) -> int:
+        """Bytes of what is returned, weights of attention aside, which are kept."""
+        values = [value for value in set(self.made.results) if self.found[value].needs]
+        values = [value for value in values if self.made.calls[value].operation != "weights"]
+        return sum(self.found[value].size for value in values)
+
+    @property
+    def given(self) -> int:
+        """Bytes of the gradients of what is returned."""
+        return sum(self.found[v].size for v in set(self.made.results) if self.found[v].needs)
 
     def most(self) -> int:
         """The most bytes at any call, parameters and what is returned not included."""
@@ -144,20 +155,44 @@ def _passes_on(call: Call) -> bool:
     return added or call.operation in {"add", "cat"}
 
 
-def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -> int:
-    """Weights, cache, and the values that are there while a call computes."""
-    cache = sum(cache_bytes(c.placed, at).held for c in made.calls if c.placed is not None)
+def _forward(made: Trace, found: list[CallBytes]) -> int:
+    """The most bytes between the calls of a forward pass that keeps what the backward pass needs."""
+    waiting = _waiting(made)
+    kept: set[Value] = set()
+    live: set[Value] = set()
+    within = most = held = 0
+    for call, own in zip(made.calls, found, strict=True):
+        within += own.within
+        added = {value for value in (*own.keeps, call.makes) if value not in live | kept}
+        held += sum(found[v].size for v in added if made.calls[v].operation != "input")
+        kept |= own.keeps
+        live.add(call.makes)
+        most = max(most, within + held)
+        for value in waiting.get(call.makes, ()):
+            live.discard(value)
+            held -= 0 if value in kept else found[value].size
+    return most
+
+
+def _waiting(made: Trace) -> dict[Value, list[Value]]:
+    """The values that are let go after each call."""
     waiting: dict[Value, list[Value]] = {}
     for value, end in _ends(made).items():
         waiting.setdefault(end, []).append(value)
+    return waiting
+
+
+def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -> int:
+    """Weights, cache, and the values that are there while a call computes."""
+    cache = sum(cache_bytes(c.placed, at).held for c in made.calls if c.placed is not None)
+    waiting = _waiting(made)
     live = most = 0
     for call, own in zip(made.calls, found, strict=True):
         live += own.size
         most = max(most, live + own.working)
         live -= sum(found[value].size for value in waiting.get(call.makes, ()))
-    weights = sum(own.weights for own in found)
     masks = max((own.masks for own in found), default=0)
-    return graph.parameters * at.bytes + cache + masks + weights + most
+    return graph.parameters * at.bytes + cache + masks + most
 
 
 def _ends(made: Trace) -> dict[Value, Value]:
