@@ -63,6 +63,9 @@ class GroupNorm(Component):
         steps = axes.batch * axes.time  # what is centred, what is scaled, and the mask as numbers
         return Kept((), 2 * steps * axes.d_model + steps + 2 * groups + axes.batch)
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(2)
+
     def label(self, axes: Axes) -> Label:
         return Label("GroupNorm", f"{self.num_groups} groups")
 

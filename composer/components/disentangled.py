@@ -87,6 +87,10 @@ class RelativeEmbedding(Component):
         parts = self.parts(axes).values()  # one example's, as the vectors are those of all
         return Kept(numbers=sum(p.component.kept(p.axes).numbers for p in parts) // axes.batch)
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(0, len(self.parts(axes)))
+
     def label(self, axes: Axes) -> Label:
         return Label("relative embedding", f"2 × {self.num_buckets} buckets")
 

@@ -71,7 +71,7 @@ class Lm(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
-        return Kept(("x",), scores, operands=(Operand(("weight",), ("x",)),))
+        return Kept(("x",), scores, operands=(Operand(("head.weight",), ("x",)),))
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         if self.softcap is None:
@@ -203,7 +203,7 @@ class Linear(Component):
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        return Kept(("x",), operands=(Operand(("weight",), ("x",)),))
+        return Kept(("x",), operands=(Operand(("head.weight",), ("x",)),))
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         return Working(results=int(self.scale != 1))
@@ -264,7 +264,8 @@ class Classification(Component):
         return Kept(pool.ports, pool.numbers + pooled, pool.others)
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
-        return Pool(by=self.pool).working(axes)
+        pool = Pool(by=self.pool).working(axes)
+        return Working(pool.inputs, pool.results, axes.batch * axes.d_model)
 
     def label(self, axes: Axes) -> Label:
         return Label(

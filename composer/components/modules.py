@@ -182,7 +182,9 @@ class Patch(Component):
         return Kept(("image",))
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
-        return Working(3)
+        """Weights are turned into blocks of 16 by 16 channels."""
+        blocks = -(-axes.d_model // 16) * -(-axes.channels // 16)
+        return Working(3, 1, 2 * blocks * 16**2 * self.patch_size**2)
 
     def label(self, axes: Axes) -> Label:
         side = self.patch_size
@@ -216,6 +218,10 @@ class Latents(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept()
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(0, 0)
 
     def label(self, axes: Axes) -> Label:
         return Label("Latents", f"{axes.num_latents} × {axes.d_model}, learned")

@@ -228,10 +228,10 @@ class MultiHead(Component):
             return Working(0, 0, heads + blocks, forward)
         returned = pairs if weights else 0
         if self.dropout:
-            return Working(0, 0, returned + pairs + (2 + softcap) * out, returned + forward)
+            return Working(0, 0, returned + pairs + (2 + softcap) * out, forward)
         if softcap:
-            return Working(0, 0, returned + 2 * pairs + 2 * out, returned + forward)
-        return Working(0, 0, returned + max(2 * pairs, pairs + 2 * out), returned + forward)
+            return Working(0, 0, returned + 2 * pairs + 2 * out, forward)
+        return Working(0, 0, max(returned + 2 * pairs, pairs + 2 * out), forward)
 
     def _forward(
         self, axes: Axes, source: int, mask: int, *, explicit: bool, biased: bool, turned: bool

@@ -170,5 +170,8 @@ class HeadNorm(Component):
         rows = axes.batch * axes.heads * axes.time
         return Kept(("x",), rows * (axes.head_dim + (2 if self.by == "layer" else 1)))
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(2 if self.by == "layer" else 4, 0)
+
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm" if self.by == "layer" else "RMSNorm", "a weight a head")

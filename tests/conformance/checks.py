@@ -186,10 +186,13 @@ def check_kept(one: Placed) -> None:
     assert saved.nbytes <= expected <= 1.15 * saved.nbytes + 300  # of examples of a few steps
 
 
-def check_working(one: Placed, given: Mapping[str, Any]) -> None:
-    """A training step holds no more than what is declared, and not much less."""
+def check_working(one: Placed, shapes: Mapping[str, Any]) -> None:
+    """A training step of inputs of such shapes holds no more than declared, and not much less."""
     module = module_of(one).train()
-    inputs = {name: _leaves(value, True) for name, value in given.items()}
+    inputs = {
+        port.name: _leaves(_tensors(port.name, shapes[port.name], one), True)
+        for port in one.component.parsed.inputs
+    }
     tables = tables_of(one, inputs)
     read = [t for v in inputs.values() for t in _several(v)]
     made: list[Tensor] = []
@@ -201,6 +204,8 @@ def check_working(one: Placed, given: Mapping[str, Any]) -> None:
         torch.autograd.backward(made, [torch.ones_like(out) for out in made])
 
     forward_held = memory_of(forward)
+    if not any(out.requires_grad for out in made):
+        return  # there is no backward pass
     back = memory_of(backward)
     own = {t.untyped_storage().data_ptr() for t in read}
     new = sum(t.nbytes for t in made if t.untyped_storage().data_ptr() not in own)
@@ -212,7 +217,7 @@ def check_working(one: Placed, given: Mapping[str, Any]) -> None:
     come += working.inputs * sum(t.nbytes for t in read if t.is_floating_point())
     parameters = sum(p.nbytes for p in module.parameters() if p.requires_grad)
     assert within <= inside + come + parameters
-    assert inside + come <= 1.3 * within + result
+    assert inside + come <= 1.5 * within + result
 
 
 def _several(value: Any) -> tuple[Tensor, ...]:

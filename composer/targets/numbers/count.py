@@ -146,10 +146,15 @@ def rows_of(summary: Summary) -> dict[str, str]:
 
 
 def row_of(path: str, rows: Mapping[str, str]) -> str:
-    """The row that something at a path belongs to."""
+    """The row that something at a path belongs to.
+
+    Raises KeyError for a path outside all rows.
+    """
     if path in rows:
         return rows[path]
     above, _, name = path.rpartition(".")
+    if not above:
+        raise KeyError(path)
     row = row_of(above, rows)
     return rows.get(f"{row}.{name}", row)
 

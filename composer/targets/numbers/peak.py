@@ -137,6 +137,9 @@ class _Backward:
     def _hand_on(self, call: Call) -> None:
         """The gradients of what a call reads, once it is done."""
         key = self.gradients.of[call.makes]
+        if call.operation == "table":  # of the shape of what it reads alone
+            self.gradients.taken(call.makes)
+            return
         for value in (value for values in call.reads.values() for value in values):
             if not self.found[value].needs:
                 continue
