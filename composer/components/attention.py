@@ -122,7 +122,9 @@ class Attention(MultiHead):
         )  # fmt: skip
         explicit = weights or self.softcap is not None or self.sinks
         hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
-        hidden += mask if self._biased_scores and not explicit else 0  # what the mask hides of the biases
+        hidden += (
+            mask if self._biased_scores and not explicit else 0
+        )  # what the mask hides of the biases
         position = self.parts(axes).get("position")
         if position is not None:
             hidden += position.component.kept(position.axes).others
@@ -136,9 +138,13 @@ class Attention(MultiHead):
         return Cache(2 * keys, self.window) if self.causal else Cache()
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        mask, biased = self._mask_size(axes, axes.time, masked=masked), self._biased_scores
+        if masked and biased and not self._positions(axes).tensors:
+            # Biases that no gradient reaches are a mask of each example: attention is fused.
+            mask, biased = axes.num_heads * mask, False
         return self._working(
-            axes, axes.time, mask=self._mask_size(axes, axes.time, masked=masked), weights=weights,
-            biased=self._biased_scores, turned=isinstance(self.position, Rope),
+            axes, axes.time, mask=mask, weights=weights,
+            biased=biased, turned=isinstance(self.position, Rope),
         )  # fmt: skip
 
     def label(self, axes: Axes) -> Label:

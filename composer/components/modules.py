@@ -184,7 +184,7 @@ class Patch(Component):
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         """Weights are turned into blocks of 16 by 16 channels."""
         blocks = -(-axes.d_model // 16) * -(-axes.channels // 16)
-        return Working(3, 1, 2 * blocks * 16**2 * self.patch_size**2)
+        return Working(3, 1, blocks * 16**2 * self.patch_size**2)
 
     def label(self, axes: Axes) -> Label:
         side = self.patch_size

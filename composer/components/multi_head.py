@@ -238,14 +238,20 @@ class MultiHead(Component):
     ) -> int:
         """Numbers within a forward pass that keeps nothing: heads, their copies, and scores."""
         rows = axes.batch * axes.num_heads * axes.time
-        pairs, out, result = rows * source, rows * axes.head_dim, axes.batch * axes.time * axes.d_model
+        pairs, out, result = (
+            rows * source,
+            rows * axes.head_dim,
+            axes.batch * axes.time * axes.d_model,
+        )
         keys = 2 * axes.batch * source * axes.num_kv_heads * axes.head_dim
         held = 2 * out + keys
         if explicit:
             held = max(held, 3 * (pairs + rows) + 3 * out - result)
         elif biased:
             hidden = pairs // axes.batch if mask else 0
-            repeated = 2 * axes.batch * source * (axes.num_heads - axes.num_kv_heads) * axes.head_dim
+            repeated = (
+                2 * axes.batch * source * (axes.num_heads - axes.num_kv_heads) * axes.head_dim
+            )
             held = max(held, 2 * pairs + 7 * out + hidden + repeated - result)
         if turned or self.qk_norm is not None:
             held = max(held, 4 * out + keys - result)

@@ -201,11 +201,13 @@ def check_working(one: Placed, shapes: Mapping[str, Any]) -> None:
         made.extend(results(run(module, one, inputs, tables)))
 
     def backward() -> None:
-        torch.autograd.backward(made, [torch.ones_like(out) for out in made])
+        trained = [out for out in made if out.requires_grad]
+        torch.autograd.backward(trained, [torch.ones_like(out) for out in trained])
 
     forward_held = memory_of(forward)
-    if not any(out.requires_grad for out in made):
-        return  # there is no backward pass
+    given = one.component.kind in {"latents", "relative_embedding"}  # parameters as they are
+    if given or not any(out.requires_grad for out in made):
+        return
     back = memory_of(backward)
     own = {t.untyped_storage().data_ptr() for t in read}
     new = sum(t.nbytes for t in made if t.untyped_storage().data_ptr() not in own)

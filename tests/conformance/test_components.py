@@ -165,7 +165,7 @@ def _grown(shape):
     """A shape with more examples and steps, so that sequences weigh more than parameters."""
     if isinstance(shape[0], tuple):
         return tuple(map(_grown, shape))
-    steps = 4 if len(shape) == 3 else 1  # noqa: PLR2004 - others are images and tokens
+    steps = 4 if len(shape) == 3 else 1  # others are images and tokens
     return (8 * shape[0], *(steps * size for size in shape[1:2]), *shape[2:])
 
 

@@ -83,14 +83,20 @@ def bytes_by_call(graph: Graph, made: Trace, at: Setting) -> list[CallBytes]:
         given = tuple(sizes[v] for v in _read(call) if v in gradients)
         key = (id(call.placed), call.operation, call.shape, masked, call.weights, trained, given)
         if key not in known:
-            known[key] = _costs(call, at, trained if needs else None, masked=masked, given=sum(given))
+            known[key] = _costs(
+                call, at, trained if needs else None, masked=masked, given=sum(given)
+            )
         kept, working = known[key]
         keeps = {value for port in kept.ports for value in call.reads.get(port, ())}
         keeps |= {call.makes} if kept.result else set()
         within = kept.numbers * at.bytes + kept.others
         found.append(
             CallBytes(
-                sizes[-1], within, frozenset(keeps), working, needs,
+                sizes[-1],
+                within,
+                frozenset(keeps),
+                working,
+                needs,
                 _mask_bytes(call, at, masked=masked),
             )  # fmt: skip
         )
