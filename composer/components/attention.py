@@ -139,7 +139,8 @@ class Attention(MultiHead):
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         mask, biased = self._mask_size(axes, axes.time, masked=masked), self._biased_scores
-        if masked and biased and not self._positions(axes).tensors:
+        explicit = weights or self.softcap is not None or self.sinks
+        if masked and biased and not explicit and not self._positions(axes).tensors:
             # Biases that no gradient reaches are a mask of each example: attention is fused.
             mask, biased = axes.num_heads * mask, False
         return self._working(

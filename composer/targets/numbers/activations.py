@@ -98,7 +98,7 @@ def bytes_by_call(graph: Graph, made: Trace, at: Setting) -> list[CallBytes]:
                 working,
                 needs,
                 _mask_bytes(call, at, masked=masked),
-            )  # fmt: skip
+            )
         )
     return found
 
