@@ -53,8 +53,8 @@ bench: $(READY) ## measure speed and memory
 parity: $(READY) ## compare every family with transformers and write the table of the docs
 	$(BIN)/python -m tests.parity.table docs/reference/parity.md
 
-numbers: $(READY) ## compare costs with what torch counts and keeps, and print the table
-	$(BIN)/python -m tests.numbers.table
+numbers: $(READY) ## compare costs with what torch counts and holds, and write the table of the docs
+	$(BIN)/python -m tests.numbers.table docs/reference/measured.md
 
 widths: $(READY) ## the best learning rate by width, with and without mup
 	@$(PIP) install -e ".[plot,digits]" -c constraints.txt

@@ -10,7 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Name, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .feed_forward import ACTIVATIONS, Activation
 from .options import Positive
 
@@ -65,6 +65,10 @@ class BottleneckAdapter(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("y",), axes.rows * (axes.out_features + 2 * axes.bottleneck))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        made, low = axes.rows * axes.out_features, axes.rows * axes.bottleneck
+        return Working(0, 0, made + 2 * low, 2 * made + 2 * low)
 
     def label(self, axes: Axes) -> Label:
         return Label("adapter", f"{self.bottleneck}")

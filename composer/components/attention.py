@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, LinearMap, Mask, OptionError, Tensors
-from .costs import Cache, Kept, Product
+from .costs import Cache, Kept, Operand, Product, Working
 from .multi_head import MultiHead
 from .options import Positive
 from .placed import Placed, place
@@ -99,6 +99,10 @@ class Attention(MultiHead):
         table = self._positions(axes)
         return {next(iter(table.outputs)): table}
 
+    @property
+    def _biased_scores(self) -> bool:
+        return self.position is not None and not isinstance(self.position, Rope)
+
     def _positions(self, axes: Axes) -> Placed:
         assert self.position is not None
         shape = (axes.batch, axes.time, axes.d_model)
@@ -112,22 +116,37 @@ class Attention(MultiHead):
         turned = isinstance(self.position, Rope)
         turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
         mask = self._mask_size(axes, axes.time, masked=masked)
-        biased = self.position is not None and not turned
         numbers = self._kept(
             axes, axes.time, mask=mask, weights=weights,
-            biased=biased, copied=turn is not None,
+            biased=self._biased_scores, copied=turn is not None,
         )  # fmt: skip
         explicit = weights or self.softcap is not None or self.sinks
         hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
-        hidden += mask if biased and not explicit else 0  # what the mask hides of the biases
+        hidden += (
+            mask if self._biased_scores and not explicit else 0
+        )  # what the mask hides of the biases
         position = self.parts(axes).get("position")
         if position is not None:
             hidden += position.component.kept(position.axes).others
-        return Kept(("x", "rope") if turned else ("x",), numbers, hidden)
+        read = Operand(("q.weight", "k.weight", "v.weight"), ("x",))
+        operands = (read, *self._mixed(axes, weights=weights, biased=self._biased_scores))
+        ports = ("x", "rope") if turned else ("x",)
+        return Kept(ports, numbers, hidden, operands=operands)
 
     def cache(self, axes: Axes) -> Cache:
         keys = axes.batch * axes.num_kv_heads * axes.head_dim
         return Cache(2 * keys, self.window) if self.causal else Cache()
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        mask, biased = self._mask_size(axes, axes.time, masked=masked), self._biased_scores
+        explicit = weights or self.softcap is not None or self.sinks
+        if masked and biased and not explicit and not self._positions(axes).tensors:
+            # Biases that no gradient reaches are a mask of each example: attention is fused.
+            mask, biased = axes.num_heads * mask, False
+        return self._working(
+            axes, axes.time, mask=mask, weights=weights,
+            biased=biased, turned=isinstance(self.position, Rope),
+        )  # fmt: skip
 
     def label(self, axes: Axes) -> Label:
         notes = [self._detail()]
@@ -197,10 +216,22 @@ class CrossAttention(MultiHead):
         numbers = self._kept(
             axes, axes.source, mask=mask, weights=weights, biased=False, copied=False
         )
-        return Kept(("x", "memory"), numbers, mask + (axes.time * axes.source) * self.causal)
+        read = (
+            Operand(("q.weight",), ("x",)),
+            Operand(("k.weight", "v.weight"), ("memory",)),
+        )
+        operands = (*read, *self._mixed(axes, weights=weights, biased=False))
+        hidden = mask + (axes.time * axes.source) * self.causal
+        return Kept(("x", "memory"), numbers, hidden, operands=operands)
 
     def cache(self, axes: Axes) -> Cache:
         return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        mask = self._mask_size(axes, axes.source, masked=masked)
+        return self._working(
+            axes, axes.source, mask=mask, weights=weights, biased=False, turned=False
+        )
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError, Size, show
 
 from .component import Component, Inputs, Label, LinearMap, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .options import Positive
 
 Shapes = tuple[Shape, ...]
@@ -170,6 +170,9 @@ class Gated(Combine):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(numbers=3 * axes.rows * axes.count * axes.d_model)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(2, 0)
 
     def label(self, axes: Axes) -> Label:
         return Label("gate")

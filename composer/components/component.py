@@ -12,7 +12,7 @@ from typing_extensions import Self
 
 from composer.shapes import Axes, Shape, Signature, Size
 
-from .costs import Cache, Kept, Product
+from .costs import Cache, Kept, Product, Working
 
 if TYPE_CHECKING:
     from .placed import Placed
@@ -288,6 +288,13 @@ class Component(BaseModel):
         attention are returned. Tables count as ports. By default the inputs and the result.
         """
         return Kept(tuple(port.name for port in self.parsed.inputs), result=True)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """What comes and goes within during a training step; `axes` and `weights` as for `kept`.
+
+        By default the gradients of the inputs, and one as large as the result.
+        """
+        return Working()
 
     def label(self, axes: Axes) -> Label:
         """What a diagram writes into this component's box."""

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, Mask, Name, OptionError, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Working
 from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Natural, Positive, PositiveNumber
 from .placed import Placed, place
@@ -62,6 +62,9 @@ class GroupNorm(Component):
             return Kept(("x",), 2 * groups)
         steps = axes.batch * axes.time  # what is centred, what is scaled, and the mask as numbers
         return Kept((), 2 * steps * axes.d_model + steps + 2 * groups + axes.batch)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(2)
 
     def label(self, axes: Axes) -> Label:
         return Label("GroupNorm", f"{self.num_groups} groups")
@@ -164,6 +167,10 @@ class Convolution(Component):
         before = axes.batch * axes.time
         return Kept((), numbers + before * axes.width, before, result)
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """Inputs and results are turned, widened by padding, and turned back."""
+        return Working(4, 2)
+
     def label(self, axes: Axes) -> Label:
         notes = [f"kernel {self.kernel_size}", f"stride {self.stride}", f"{self.channels} channels"]
         if self.activation is not None:
@@ -235,6 +242,12 @@ class ConvStem(Component):
         numbers += sum(layer.size for layer, after in pairs if after.ports)
         others = sum(each.others for each in kept)
         return Kept(kept[0].ports, numbers, others, kept[-1].result)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        sizes = [axes.batch * axes.time * axes.width]
+        sizes += [layer.size for layer in self.parts(axes).values()]
+        most = max(4 * a + 2 * b for a, b in zip(sizes, sizes[1:], strict=False))
+        return Working(0, 0, most)
 
     def label(self, axes: Axes) -> Label:
         strides = " × ".join(str(stride) for _, stride, _ in self._steps)

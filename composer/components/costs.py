@@ -53,14 +53,49 @@ class Cache:
 
 
 @dataclass(frozen=True, slots=True)
+class Operand:
+    """What is kept for the gradients of some parameters alone, and not where these are frozen."""
+
+    parameters: tuple[str, ...]
+    ports: tuple[str, ...] = ()
+    numbers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """What torch keeps of a training step for the backward pass, parameters not included.
 
     `ports` are inputs that are kept, and `result` says whether the result is; `numbers` are those
-    of the model's format within, and `others` the bytes of masks and indices.
+    of the model's format within, and `others` the bytes of masks and indices. Of these, `operands`
+    are kept for parameters alone.
     """
 
     ports: tuple[str, ...] = ()
     numbers: int = 0
     others: int = 0
     result: bool = False
+    operands: tuple[Operand, ...] = ()
+
+    def where_trained(self, parameters: Collection[str]) -> Kept:
+        """What is kept where only these of the parameters are trained."""
+        spared = [o for o in self.operands if not set(o.parameters) & set(parameters)]
+        dropped = {port for operand in spared for port in operand.ports}
+        ports = tuple(port for port in self.ports if port not in dropped)
+        numbers = self.numbers - sum(operand.numbers for operand in spared)
+        return replace(self, ports=ports, numbers=numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """Numbers that come and go within a component during its backward pass, at most at once.
+
+    They are held beside what is kept, the gradients of parameters, and that of the result: the
+    gradients of the inputs so many times, so many results, and `numbers` of other sizes. Where the
+    forward pass needs more than that, it is what that needs, less one result. `forward` is what a
+    forward pass that keeps nothing holds within; by default as much as is kept and comes and goes.
+    """
+
+    inputs: int = 1
+    results: int = 1
+    numbers: int = 0
+    forward: int | None = None

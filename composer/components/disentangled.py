@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, LinearMap, Mask, OptionError, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .options import Positive, PositiveNumber, Probability
 from .placed import Placed, place
 
@@ -86,6 +86,10 @@ class RelativeEmbedding(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         parts = self.parts(axes).values()  # one example's, as the vectors are those of all
         return Kept(numbers=sum(p.component.kept(p.axes).numbers for p in parts) // axes.batch)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(0, len(self.parts(axes)))
 
     def label(self, axes: Axes) -> Label:
         return Label("relative embedding", f"2 × {self.num_buckets} buckets")
@@ -225,6 +229,11 @@ class Disentangled(Component):
         rows = self.tables(axes)["relative"].axes["rows"]
         assert isinstance(rows, int), "the number of buckets is an option"
         return rows
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        steps, inner = axes.batch * axes.time, axes.num_heads * axes.head_dim
+        far, pairs = steps * axes.num_heads * self._rows(axes), steps * axes.num_heads * axes.time
+        return Working(0, 0, max(far, 5 * pairs) + 2 * steps * inner)
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}, relative positions"

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Working
 from .options import Natural, Positive, PositiveNumber, Probability
 from .placed import Placed, place
 
@@ -49,6 +49,10 @@ class _Embedding(Component):
         dropped = axes.batch * axes.time * axes.d_model if self.dropout else 0
         tokens = ("tokens",) if self.kind == "token_embedding" else ()
         return Kept(tokens, sum(norms) + dropped)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        parts = [part for name, part in self.parts(axes).items() if name == "norm"]
+        return Working(results=max([1, *(p.component.working(p.axes).inputs for p in parts)]))
 
 
 class TokenEmbedding(_Embedding):
@@ -183,6 +187,10 @@ class Learned(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept()
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(inputs=0)
+
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"learned, {axes.max_length} × {axes.d_model}")
 
@@ -221,6 +229,10 @@ class Sinusoidal(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept()
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(inputs=0)
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", "sinusoidal")

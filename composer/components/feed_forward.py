@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Name, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Operand, Product, Working
 from .options import Positive, Probability
 
 Activation = Literal[
@@ -30,6 +30,9 @@ ACTIVATIONS: dict[str, str] = {
 }
 KEPT = {"relu": 1, "tanh": 1, "sigmoid": 1, "quick_gelu": 3}
 """Tensors that an activation keeps, its result included; 2 for all others."""
+
+WORKING = {"relu": 2, "tanh": 2, "sigmoid": 2, "quick_gelu": 2, "relu_squared": 3}
+"""Tensors that come and go in the backward pass of an activation beside those kept; 1 for others."""
 
 
 def kept_by(activation: str | None) -> tuple[int, bool]:
@@ -124,10 +127,20 @@ class FeedForward(_FeedForward):
         return self._products(axes, "up")
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        tensors = KEPT.get(self.activation, 2)
+        tensors, inner = KEPT.get(self.activation, 2), axes.batch * axes.time * axes.d_ff
+        read = inner if self.dropout or tensors > 1 else 0  # else the activation keeps it, too
         if self.dropout:  # what is dropped, and the result instead of the one before
             tensors = max(tensors + 1, 3)
-        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
+        operands = (Operand(("up.weight",), ("x",)), Operand(("down.weight",), (), read))
+        return Kept(("x",), tensors * inner, operands=operands)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        inner = axes.batch * axes.time * axes.d_ff
+        tensors = WORKING.get(self.activation, 1)
+        most = max(tensors - bool(self.dropout), 1) * inner
+        result = axes.batch * axes.time * axes.d_model
+        held = (3 if self.activation in {"quick_gelu", "relu_squared"} else 2) * inner
+        return Working(0, 0, max(most, result), max(held - result, inner))
 
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(self.activation, self.activation)
@@ -157,7 +170,16 @@ class Glu(_FeedForward):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         tensors = KEPT.get(self.activation, 2) + 2 + bool(self.dropout)
-        return Kept(("x",), tensors * axes.batch * axes.time * axes.d_ff)
+        inner = axes.batch * axes.time * axes.d_ff
+        wide = Operand(("gate.weight", "up.weight"), ("x",))
+        operands = (wide, Operand(("down.weight",), (), inner))
+        return Kept(("x",), tensors * inner, operands=operands)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        inner = axes.batch * axes.time * axes.d_ff
+        most = (1 if self.dropout else 2) * inner
+        result = axes.batch * axes.time * axes.d_model
+        return Working(0, 0, max(most, result), max(3 * inner - result, inner))
 
     def label(self, axes: Axes) -> Label:
         names = {"silu": "SwiGLU", "gelu": "GEGLU", "gelu_tanh": "GEGLU", "relu": "ReGLU"}

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Working
 from .options import Positive
 
 
@@ -67,6 +67,10 @@ class GridBias(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(others=8 * axes.time**2)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(inputs=0)
 
     def label(self, axes: Axes) -> Label:
         return Label("grid bias", f"{axes.rows} × {(axes.time - 1) // axes.rows}")

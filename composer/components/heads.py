@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Mask, Name, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Operand, Product, Working
 from .feed_forward import ACTIVATIONS, KEPT, Activation
 from .modules import Pool
 from .norms import LayerNorm
@@ -71,7 +71,13 @@ class Lm(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         scores = 0 if self.softcap is None else axes.batch * axes.time * axes.vocab_size
-        return Kept(("x",), scores)
+        return Kept(("x",), scores, operands=(Operand(("head.weight",), ("x",)),))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        if self.softcap is None:
+            return Working(results=int(self.scale != 1))
+        scores = axes.batch * axes.time * axes.vocab_size
+        return Working(0, 1, max(scores, axes.batch * axes.time * axes.d_model))
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.vocab_size:,}".replace(",", " "))
@@ -151,6 +157,11 @@ class MaskedLm(Component):
         mapped = KEPT.get(self.activation, 2) * axes.batch * axes.time * axes.width
         return Kept(("x",), mapped + self.parts(axes)["norm"].inside())
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        norm = self.parts(axes)["norm"]
+        each = norm.component.working(norm.axes).inputs
+        return Working(results=0, numbers=(each - 1) * norm.size)
+
     def label(self, axes: Axes) -> Label:
         sizes = f"{axes.d_model} → {axes.width} → {axes.vocab_size:,}"
         return Label("Linear, Norm, Linear", sizes.replace(",", " "))
@@ -192,7 +203,10 @@ class Linear(Component):
         return 2 * axes.batch * axes.time * axes.d_model * axes.out_features
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        return Kept(("x",))
+        return Kept(("x",), operands=(Operand(("head.weight",), ("x",)),))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(results=int(self.scale != 1))
 
     def label(self, axes: Axes) -> Label:
         return Label("Linear", f"{axes.d_model} → {axes.out_features}")
@@ -248,6 +262,10 @@ class Classification(Component):
         pool = Pool(by=self.pool).kept(axes, masked=masked)
         pooled = axes.batch * axes.d_model if self.pool != "first" else 0
         return Kept(pool.ports, pool.numbers + pooled, pool.others)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        pool = Pool(by=self.pool).working(axes)
+        return Working(pool.inputs, pool.results, axes.batch * axes.d_model)
 
     def label(self, axes: Axes) -> Label:
         return Label(

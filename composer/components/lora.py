@@ -10,7 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .options import Positive, PositiveNumber, Probability
 
 
@@ -89,9 +89,17 @@ class Lora(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         """What A makes, or with lengths of rows the changed weights; what dropout leaves."""
         left = 2 * axes.rows * axes.in_features if self.dropout else 0
+        ports = () if self.dropout else ("x",)
         if self.dora:
-            return Kept(("x",), 3 * axes.in_features * axes.out_features + left)
-        return Kept(("x",), axes.rows * axes.rank + left)
+            return Kept(ports, 3 * axes.in_features * axes.out_features + left)
+        return Kept(ports, axes.rows * axes.rank + left)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """Of the map with its update: what it adds, and the gradient of what it reads."""
+        read, made = axes.rows * axes.in_features, axes.rows * axes.out_features
+        changed = 3 * axes.in_features * axes.out_features if self.dora else 0
+        low = axes.rows * axes.rank
+        return Working(0, 0, read + made + low + changed, 2 * made + low + changed)
 
     def label(self, axes: Axes) -> Label:
         words = ["rs" if self.scaling == "rslora" else "", "DoRA" if self.dora else "LoRA"]

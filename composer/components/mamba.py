@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Role, Scale, Tensors
-from .costs import Cache, Kept, Product
+from .costs import Cache, Kept, Product, Working
 from .options import Positive
 
 
@@ -107,6 +107,10 @@ class Mamba(Component):
         turns = max(axes.time - 1, 0).bit_length()
         linear = rows * (11 * inner + axes.dt_rank + 2 * state) + 2 * inner * state
         return Kept(("x",), linear + padded + (2 * turns + 1) * rows * inner * state)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        rows, inner, state = axes.batch * axes.time, axes.d_inner, axes.state_size
+        return Working(0, 0, rows * inner * (2 * state + 3))
 
     def label(self, axes: Axes) -> Label:
         return Label("Selective State Space", f"{axes.d_inner} channels × {axes.state_size}")

@@ -21,7 +21,7 @@ from .component import (
     Scale,
     Tensors,
 )
-from .costs import Cache, Kept, Product
+from .costs import Cache, Kept, Product, Working
 from .norms import RmsNorm
 from .options import Positive, PositiveNumber, Probability
 from .placed import Placed, place
@@ -177,6 +177,14 @@ class Mla(Component):
 
     def _kept_by_norms(self, axes: Axes) -> int:
         return sum(part.inside() for part in self.parts(axes).values())
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        rows, width = axes.batch * axes.time, axes.head_dim + axes.rope_dim
+        heads = rows * axes.num_heads * (width + axes.v_head_dim)
+        if width == axes.v_head_dim and not self.dropout:
+            return Working(numbers=2 * heads)
+        pairs = rows * axes.num_heads * axes.time
+        return Working(0, 0, max(2 * pairs, pairs + heads))
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}+{self.rope_dim}, latent {self.kv_rank}"

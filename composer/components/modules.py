@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, LinearMap, Mask, Name, OptionError, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Operand, Working
 from .feed_forward import ACTIVATIONS, TITLES, Activation, kept_by
 from .options import Positive
 
@@ -71,7 +71,12 @@ class Project(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         inside, result = kept_by(self.activation)
-        return Kept(("x",), inside * axes.rows * axes.d_model, result=result)
+        name = next(iter(self.tensors(axes)))
+        operands = (Operand((name,), ("x",)),)
+        return Kept(("x",), inside * axes.rows * axes.d_model, result=result, operands=operands)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(results=int(self.activation is not None))
 
     def label(self, axes: Axes) -> Label:
         title = TITLES.get(str(self.activation), self.activation)
@@ -117,6 +122,9 @@ class Pool(Component):
         if self.by == "max":
             return Kept((), steps * axes.d_model, steps, result=True)
         return Kept((), others=8 * axes.batch * axes.d_model)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(3 if self.by == "max" else 1)
 
     def label(self, axes: Axes) -> Label:
         return Label(f"{self.by.title()} Pool")
@@ -173,6 +181,11 @@ class Patch(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("image",))
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """Weights are turned into blocks of 16 by 16 channels."""
+        blocks = -(-axes.d_model // 16) * -(-axes.channels // 16)
+        return Working(3, 1, blocks * 16**2 * self.patch_size**2)
+
     def label(self, axes: Axes) -> Label:
         side = self.patch_size
         return Label("Patch Embedding", f"{side} × {side}, {axes.channels} → {axes.d_model}")
@@ -205,6 +218,10 @@ class Latents(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept()
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(0, 0)
 
     def label(self, axes: Axes) -> Label:
         return Label("Latents", f"{axes.num_latents} × {axes.d_model}, learned")

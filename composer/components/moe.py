@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, LinearMap, Name, OptionError, Role, Scale, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .feed_forward import ACTIVATIONS, KEPT, Activation, Glu
 from .options import Number, Positive, PositiveNumber
 from .placed import Placed, place
@@ -180,6 +180,16 @@ class Moe(Component):
         gated = steps * (width + 1) if self.shared_gate else 0
         shared = sum(part.component.kept(part.axes).numbers for part in self.parts(axes).values())
         return Kept(("x",), chosen + routed + gated + shared, 8 * (4 * rows + steps))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """Experts take turns: what comes and goes is small beside what all of them keep.
+
+        A forward pass that keeps nothing is counted as if all steps chose the same expert.
+        """
+        steps, wide = axes.batch * axes.time, 3 if self.limit is None else 4
+        routed = 3 * steps * axes.num_experts + steps * self.experts_per_token * 5
+        forward = 2 * steps * axes.d_model + steps * wide * axes.d_ff + routed
+        return Working(results=0, forward=forward)
 
     def label(self, axes: Axes) -> Label:
         shared = "" if self.shared_d_ff is None else ", 1 shared"

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, LinearMap, OptionError, Role, Tensors
-from .costs import Product
+from .costs import Operand, Product, Working
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .placed import Placed, place
@@ -203,6 +203,63 @@ class MultiHead(Component):
             kept += part.inside() * size // part.size
         return kept
 
+    def _mixed(self, axes: Axes, *, weights: bool, biased: bool) -> tuple[Operand, ...]:
+        """What the last projection reads, which fused attention keeps for itself, too."""
+        explicit = weights or self.softcap is not None or self.sinks
+        if not (explicit or biased or self.dropout):
+            return ()
+        numbers = axes.batch * axes.num_heads * axes.time * axes.head_dim
+        return (Operand(("o.weight",), (), numbers),)
+
+    def _working(
+        self, axes: Axes, source: int, *, mask: int, weights: bool, biased: bool, turned: bool
+    ) -> Working:
+        """Gradients of the heads, and where attention is not fused, those of the scores.
+
+        A fused backward pass holds two blocks of scores in each thread; one thread is counted.
+        """
+        rows, keys = axes.batch * axes.num_heads * axes.time, axes.batch * source
+        pairs, out = rows * source, rows * axes.head_dim
+        softcap = self.softcap is not None
+        explicit = weights or softcap or self.sinks
+        forward = self._forward(axes, source, mask, explicit=explicit, biased=biased, turned=turned)
+        if not (explicit or biased or self.dropout):
+            heads = 2 * out + 2 * keys * axes.num_kv_heads * axes.head_dim
+            blocks = 2 * min(axes.time, _block(axes.time)) * min(source, 512) + axes.time
+            return Working(0, 0, heads + blocks, forward)
+        returned = pairs if weights else 0
+        if self.dropout:
+            return Working(0, 0, returned + pairs + (2 + softcap) * out, forward)
+        if softcap:
+            return Working(0, 0, returned + 2 * pairs + 2 * out, forward)
+        return Working(0, 0, max(returned + 2 * pairs, pairs + 2 * out), forward)
+
+    def _forward(
+        self, axes: Axes, source: int, mask: int, *, explicit: bool, biased: bool, turned: bool
+    ) -> int:
+        """Numbers within a forward pass that keeps nothing: heads, their copies, and scores."""
+        rows = axes.batch * axes.num_heads * axes.time
+        pairs, out, result = (
+            rows * source,
+            rows * axes.head_dim,
+            axes.batch * axes.time * axes.d_model,
+        )
+        keys = 2 * axes.batch * source * axes.num_kv_heads * axes.head_dim
+        held = 2 * out + keys
+        if explicit:
+            held = max(held, 3 * (pairs + rows) + 3 * out - result)
+        elif biased:
+            hidden = pairs // axes.batch if mask else 0
+            repeated = (
+                2 * axes.batch * source * (axes.num_heads - axes.num_kv_heads) * axes.head_dim
+            )
+            held = max(held, 2 * pairs + 7 * out + hidden + repeated - result)
+        if turned or self.qk_norm is not None:
+            held = max(held, 4 * out + keys - result)
+        if self.clip_qkv is not None:
+            held = max(held, 2 * (out + keys) - result)
+        return held + mask  # which becomes numbers
+
     def _mask_size(self, axes: Axes, source: int, *, masked: bool) -> int:
         """Entries of the mask that a stack makes; 0 where it makes none."""
         window = getattr(self, "window", None)
@@ -222,6 +279,11 @@ class MultiHead(Component):
         if self.qk_norm is not None:
             notes.append("QK norm")
         return ", ".join(notes)
+
+
+def _block(steps: int) -> int:
+    """Queries that torch's fused attention takes at once on a CPU."""
+    return 256 if steps >= 768 else 64 if steps >= 192 else 32  # noqa: PLR2004
 
 
 def _nearest_divisor(option: str, wanted: int, number: int) -> str:

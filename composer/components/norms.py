@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, ShapeError, Size
 
 from .component import Component, Inputs, Label, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Operand, Working
 from .options import Number, Positive, PositiveNumber
 
 
@@ -80,6 +80,10 @@ class LayerNorm(_WidthNorm):
         weight = axes.d_model if self.half == "OffsetLayerNorm" else 0
         return Kept(("x",), 2 * axes.rows + weight)
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """With blocks of the gradients of weight and bias, in each thread; one is counted."""
+        return Working(results=0, numbers=2 * axes.d_model)
+
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm")
 
@@ -122,7 +126,12 @@ class RmsNorm(_WidthNorm):
         """The scaled states, too, where a weight follows."""
         scaled = axes.rows * axes.d_model if self.affine else 0
         weight = axes.d_model if self.half == "OffsetRmsNorm" else 0
-        return Kept(("x",), axes.rows + scaled + weight)
+        operands = (Operand(("weight",), (), scaled),)
+        return Kept(("x",), axes.rows + scaled + weight, operands=operands)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """Torch makes it of several operations, each with a gradient of its own."""
+        return Working(4 if self.affine else 5, 0)
 
     def label(self, axes: Axes) -> Label:
         return Label("RMSNorm")
@@ -160,6 +169,9 @@ class HeadNorm(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         rows = axes.batch * axes.heads * axes.time
         return Kept(("x",), rows * (axes.head_dim + (2 if self.by == "layer" else 1)))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(2 if self.by == "layer" else 4, 0)
 
     def label(self, axes: Axes) -> Label:
         return Label("LayerNorm" if self.by == "layer" else "RMSNorm", "a weight a head")

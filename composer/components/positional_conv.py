@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Size
 
 from .component import Component, Label, Mask, Name, OptionError, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .feed_forward import ACTIVATIONS, Activation, kept_by
 from .options import Positive
 
@@ -84,6 +84,9 @@ class PositionalConv(Component):
             return Kept(("x",), numbers, result=result)
         steps = axes.batch * axes.time
         return Kept((), numbers + steps * axes.d_model, steps, result)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(5, 1)
 
     def label(self, axes: Axes) -> Label:
         return Label("Positional", f"convolution, kernel {self.kernel_size}, {self.groups} groups")

@@ -11,7 +11,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, OptionError, Role, Tensors
-from .costs import Kept
+from .costs import Kept, Working
 from .options import Positive
 
 
@@ -70,6 +70,10 @@ class RelativeBias(Component):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         pairs = axes.time**2
         return Kept(others=8 * pairs + (pairs if self.causal else 0))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """The input gives its shape alone."""
+        return Working(0, 1, axes.time**2)
 
     def label(self, axes: Axes) -> Label:
         return Label("relative bias", f"{self.num_buckets} buckets")

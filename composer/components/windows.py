@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Size
 
 from .component import Component, Inputs, Label, LinearMap, Mask, OptionError, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .norms import LayerNorm
 from .options import Natural, Positive, PositiveNumber, Probability
 from .placed import Placed, place
@@ -160,6 +160,16 @@ class WindowAttention(_Grid):
         apart = patches // axes.batch * area if self.shift else 0
         return Kept((), numbers, 8 * area**2 + apart + (patches if masked else 0))
 
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """With windows of their own distances, scores are made in several steps."""
+        patches, inner = self._patches(axes), axes.num_heads * axes.head_dim
+        assert isinstance(patches, int), "axes are numbers"
+        plain = 4 * patches * inner
+        if not (self.shift or self.dropout):
+            return Working(0, 0, plain)
+        scores = 2 * patches * axes.num_heads * self.window**2
+        return Working(0, 0, plain + patches * (axes.d_model + inner) + scores)
+
     def label(self, axes: Axes) -> Label:
         shift = f", shifted by {self.shift}" if self.shift else ""
         heads = f"{self.num_heads} heads × {self.head_dim}"
@@ -225,6 +235,9 @@ class PatchMerge(_Grid):
         """The grid with its patches side by side instead of the sequence."""
         norm = self.parts(axes)["norm"]
         return Kept((), norm.size + norm.inside())
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        return Working(0, 1, self.parts(axes)["norm"].size)
 
     def label(self, axes: Axes) -> Label:
         grid = f"{axes.rows} × {axes.columns} → {-(-axes.rows // 2)} × {-(-axes.columns // 2)}"

@@ -23,6 +23,7 @@ from composer.language.slots import Checking, component_in
 from composer.nn.masks import attention_mask
 from composer.targets.numbers.flops import flops
 from composer.targets.source.writing import constructor
+from tests.numbers.peak import memory_of
 from tests.numbers.saved import saved_storages
 
 PLACE = Span("example", 1, 1, 1)
@@ -183,6 +184,42 @@ def check_kept(one: Placed) -> None:
     if any(t.untyped_storage().data_ptr() in saved.returned for t in of_ports):
         return  # the result is a part of the input: whoever keeps it keeps all of that
     assert saved.nbytes <= expected <= 1.15 * saved.nbytes + 300  # of examples of a few steps
+
+
+def check_working(one: Placed, shapes: Mapping[str, Any]) -> None:
+    """A training step of inputs of such shapes holds no more than declared, and not much less."""
+    module = module_of(one).train()
+    inputs = {
+        port.name: _leaves(_tensors(port.name, shapes[port.name], one), True)
+        for port in one.component.parsed.inputs
+    }
+    tables = tables_of(one, inputs)
+    read = [t for v in inputs.values() for t in _several(v)]
+    made: list[Tensor] = []
+
+    def forward() -> None:
+        made.extend(results(run(module, one, inputs, tables)))
+
+    def backward() -> None:
+        trained = [out for out in made if out.requires_grad]
+        torch.autograd.backward(trained, [torch.ones_like(out) for out in trained])
+
+    forward_held = memory_of(forward)
+    given = one.component.kind in {"latents", "relative_embedding"}  # parameters as they are
+    if given or not any(out.requires_grad for out in made):
+        return
+    back = memory_of(backward)
+    own = {t.untyped_storage().data_ptr() for t in read}
+    new = sum(t.nbytes for t in made if t.untyped_storage().data_ptr() not in own)
+    result = sum(t.nbytes for t in made)
+    within = max(forward_held.most - new - result, forward_held.left - new + back.most - result)
+    kept, working = one.component.kept(one.axes), one.component.working(one.axes)
+    inside = kept.numbers * 4 + kept.others
+    come = 4 * working.numbers + working.results * result
+    come += working.inputs * sum(t.nbytes for t in read if t.is_floating_point())
+    parameters = sum(p.nbytes for p in module.parameters() if p.requires_grad)
+    assert within <= inside + come + parameters
+    assert inside + come <= 1.5 * within + result
 
 
 def _several(value: Any) -> tuple[Tensor, ...]:

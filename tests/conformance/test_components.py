@@ -157,6 +157,25 @@ def test_what_is_kept_for_the_backward_pass_is_declared(kind, options):
     checks.check_kept(placed(kind, options))
 
 
+@pytest.mark.parametrize(("kind", "options"), IN_A_MODEL)
+def test_what_comes_and_goes_in_a_step_is_declared(kind, options):
+    shapes = {name: _grown(shape) for name, shape in KINDS[kind].example_inputs.items()}
+    try:
+        one = place(made(kind, options), shapes)
+    except (ShapeError, OptionError):  # a grid has its sides, positions have an end
+        shapes = KINDS[kind].example_inputs
+        one = placed(kind, options)
+    checks.check_working(one, shapes)
+
+
+def _grown(shape):
+    """A shape with more examples and steps, so that sequences weigh more than parameters."""
+    if isinstance(shape[0], tuple):
+        return tuple(map(_grown, shape))
+    steps = 4 if len(shape) == 3 else 1  # others are images and tokens
+    return (8 * shape[0], *(steps * size for size in shape[1:2]), *shape[2:])
+
+
 @pytest.mark.parametrize(("kind", "options"), STATEFUL)
 def test_gradients_reach_every_parameter_and_input(kind, options):
     checks.check_gradients(placed(kind, options))

@@ -1,4 +1,4 @@
-"""The most memory that a training step takes, by what torch's allocator is asked for.
+"""The most memory that a step takes, by what torch's allocator is asked for.
 
 Every request and release is recorded, so that the number is the same each time and on any machine.
 """
@@ -6,12 +6,21 @@ Every request and release is recorded, so that the number is the same each time 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
 
 from tests.conformance.models import flat
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes that something holds beyond those from before: at once at most, and when it is done."""
+
+    most: int
+    left: int
 
 
 def peak_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
@@ -28,11 +37,22 @@ def peak_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
     step()  # the moments are made in the first one
     moments = [t for s in optimizer.state.values() for t in s.values() if t.numel() > 1]
     held = sum(t.nbytes for t in [*model.parameters(), *moments])
-    return held + sum(t.nbytes for t in inputs.values()) + _most_added(step)
+    return held + sum(t.nbytes for t in inputs.values()) + memory_of(step).most
 
 
-def _most_added(run: Callable[[], None]) -> int:
-    """The most bytes that are held at once beyond those from before."""
+def forward_bytes(model: nn.Module, inputs: dict[str, Tensor]) -> int:
+    """The most bytes held at once in a forward pass that keeps nothing, parameters included."""
+
+    def step() -> None:
+        with torch.inference_mode():
+            model(**inputs)
+
+    held = sum(t.nbytes for t in [*model.parameters(), *inputs.values()])
+    return held + memory_of(step).most
+
+
+def memory_of(run: Callable[[], None]) -> Memory:
+    """What `run` holds, by every request and release of the allocator."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         run()
     assert recorded.profiler is not None
@@ -41,4 +61,4 @@ def _most_added(run: Callable[[], None]) -> int:
     for event in sorted(events, key=lambda e: e.start_ns()):
         held += event.nbytes()
         most = max(most, held)
-    return most
+    return Memory(most, held)

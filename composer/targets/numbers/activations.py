@@ -7,10 +7,11 @@ can be, with a mask as numbers for each layer that has one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
 
+from composer.components.component import Component
 from composer.components.costs import Kept
 from composer.components.placed import Placed
 from composer.graph.graph import Graph, Module, Output, Stack, State
@@ -18,9 +19,26 @@ from composer.shapes import Axes
 
 from .flops import needing, trained_of
 from .setting import Setting
-from .trace import Call, Trace
+from .trace import Call, Trace, Value
 
 INDEX_BYTES = 8
+
+
+@dataclass(frozen=True)
+class CallBytes:
+    """Bytes of a call of a forward pass.
+
+    `size` is that of its result and `within` what it keeps inside; `keeps` are the values that it
+    keeps beside. `working` comes and goes within, `masks` are given to it. `needs` says whether a
+    gradient reaches it.
+    """
+
+    size: int
+    within: int = 0
+    keeps: frozenset[Value] = frozenset()
+    working: int = 0
+    needs: bool = False
+    masks: int = 0
 
 
 @dataclass(frozen=True)
@@ -34,49 +52,143 @@ class KeptBytes:
     outputs: int = 0
 
 
-def kept_by_call(graph: Graph, made: Trace, at: Setting) -> list[KeptBytes]:
+def kept_by_call(made: Trace, found: Iterable[CallBytes]) -> list[KeptBytes]:
     """Bytes kept of each call: what it keeps within, and its result where anything needs it."""
+    found = list(found)
+    values = {value for own in found for value in own.keeps}
+    kept = []
+    for call, own in zip(made.calls, found, strict=True):
+        needed = call.makes in values
+        within = needed or call.operation == "weights"  # which the attention keeps
+        held = own.size * (call.makes in made.results) * (2 - within)
+        kept.append(KeptBytes(own.within + own.size * needed, held))
+    return kept
+
+
+def bytes_by_call(graph: Graph, made: Trace, at: Setting) -> list[CallBytes]:
+    """Bytes of each call, of a step of training or of a forward pass that keeps nothing."""
     masks = _always_masked(graph)
-    gradients: set[int] = set()
-    values: set[int] = set()
-    known: dict[object, Kept] = {}
-    within = []
+    gradients: set[Value] = set()
+    sizes: list[int] = []
+    found = []
+    known: dict[object, tuple[Kept, int]] = {}
+    training = at.mode == "train"
     for call in made.calls:
-        needs = trained_of(call, graph) or needing(call, gradients)
+        trained, reads = trained_of(call, graph), needing(call, gradients)
+        needs = training and bool(trained or reads)
         if needs:
             gradients.add(call.makes)
+        sizes.append(_bytes(call, graph, at))
         masked = call.path.partition(".")[0] in masks
-        key = (id(call.placed), call.operation, call.shape, masked, call.weights)
-        if needs and key not in known:
-            known[key] = _kept(call, at, masked=masked)
-        kept = known[key] if needs else Kept()
-        values |= {value for port in kept.ports for value in call.reads.get(port, ())}
-        values |= {call.makes} if kept.result else set()
-        within.append(kept.numbers * at.bytes + kept.others)
-    found = []
-    for call, inner in zip(made.calls, within, strict=True):
-        size, kept_result = _bytes(call, graph, at), call.makes in values
-        held = size * (call.makes in made.results) * (2 - kept_result)
-        found.append(KeptBytes(inner + size * kept_result, held))
+        given = tuple(sizes[v] for v in _read(call) if v in gradients)
+        key = (id(call.placed), call.operation, call.shape, masked, call.weights, trained, given)
+        if key not in known:
+            known[key] = _costs(
+                call, at, trained if needs else None, masked=masked, given=sum(given)
+            )
+        kept, working = known[key]
+        keeps = {value for port in kept.ports for value in call.reads.get(port, ())}
+        keeps |= {call.makes} if kept.result else set()
+        within = kept.numbers * at.bytes + kept.others
+        found.append(
+            CallBytes(
+                sizes[-1],
+                within,
+                frozenset(keeps),
+                working,
+                needs,
+                _mask_bytes(call, at, masked=masked),
+            )
+        )
     return found
 
 
-def _kept(call: Call, at: Setting, *, masked: bool) -> Kept:
+def _read(call: Call) -> Iterator[Value]:
+    for values in call.reads.values():
+        yield from values
+
+
+def _costs(
+    call: Call, at: Setting, trained: frozenset[str] | None, *, masked: bool, given: int
+) -> tuple[Kept, int]:
+    """What a call keeps and, in bytes, what comes and goes, where a gradient reaches it.
+
+    `trained` are its parameters that are trained, `given` the gradients of its inputs.
+    """
+    if at.mode == "inference":
+        return Kept(), _forward(call, at, masked=masked)
+    if trained is None:
+        return Kept(), 0
+    kept, spared = _kept(call, at, trained, masked=masked)
+    if call.placed is None:
+        return kept, given if call.operation != "add" else 0
+    axes, own = _in_numbers(call.placed, at), call.placed.component
+    working = own.working(axes, masked=masked, weights=call.weights)
+    size = prod(map(at.number, call.shape))
+    numbers = working.numbers + working.results * size + spared  # by now there is as much else
+    for each in call.placed.adapters:
+        placed = _in_numbers(each.placed, at)
+        numbers += each.placed.component.working(placed).numbers
+    return kept, numbers * at.bytes + working.inputs * given
+
+
+def _mask_bytes(call: Call, at: Setting, *, masked: bool) -> int:
+    """Bytes of the masks that a stack makes for a call."""
+    if call.placed is None:
+        return 0
+    axes = _in_numbers(call.placed, at)
+    total = 0
+    for mask in call.placed.component.masks(call.placed.axes).values():
+        if mask.window is None and not masked:
+            continue
+        wide = 1 if mask.over == "padding" else axes.get("source", axes.time)
+        steps = axes.time if mask.window is not None or mask.causal else 1
+        total += (axes.batch if masked else 1) * steps * wide
+    return total
+
+
+def _forward(call: Call, at: Setting, *, masked: bool) -> int:
+    """Bytes that come and go within a call of a forward pass that keeps nothing."""
+    if call.placed is None:
+        return 0
+    own, axes = _without_dropout(call.placed.component), _in_numbers(call.placed, at)
+    working = own.working(axes, masked=masked, weights=call.weights)
+    changed = sum(_changing(each.placed, at) for each in call.placed.adapters)
+    if working.forward is not None:
+        return (working.forward + changed) * at.bytes
+    kept = own.kept(axes, masked=masked, weights=call.weights)
+    numbers = kept.numbers + working.numbers + changed
+    numbers += working.results * prod(map(at.number, call.shape))
+    return numbers * at.bytes + kept.others
+
+
+def _changing(adapter: Placed, at: Setting) -> int:
+    """Numbers that come and go where an adapter changes a result."""
+    return adapter.component.working(_in_numbers(adapter, at)).forward or 0
+
+
+def _without_dropout(component: Component) -> Component:
+    dropped = getattr(component, "dropout", None)
+    return component.model_copy(update={"dropout": 0.0}) if dropped else component
+
+
+def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> tuple[Kept, int]:
+    """What a call keeps, and the numbers that it does not, as parameters are frozen."""
     if call.placed is not None:
-        axes = _in_numbers(call.placed, at)
-        kept = call.placed.component.kept(axes, masked=masked, weights=call.weights)
-        added = [
-            each.placed.component.kept(_in_numbers(each.placed, at))
-            for each in call.placed.adapters
-        ]
-        return replace(
-            kept,
-            numbers=kept.numbers + sum(each.numbers for each in added),
-            others=kept.others + sum(each.others for each in added),
-        )
+        axes, own = _in_numbers(call.placed, at), call.placed.component
+        kept, numbers, others = own.kept(axes, masked=masked, weights=call.weights), 0, 0
+        read = set(trained)
+        for each in call.placed.adapters:
+            inner = each.placed.component.kept(_in_numbers(each.placed, at))
+            numbers, others = numbers + inner.numbers, others + inner.others
+            if "x" in inner.ports:  # what its linear map reads
+                read.add(f"{each.linear}.weight".lstrip("."))
+        less = kept.where_trained(read)
+        made = replace(less, numbers=less.numbers + numbers, others=less.others + others)
+        return made, kept.numbers - less.numbers
     if call.operation == "dropout":
-        return Kept(numbers=prod(map(at.number, call.shape)))
-    return Kept()
+        return Kept(numbers=prod(map(at.number, call.shape))), 0
+    return Kept(), 0
 
 
 def _in_numbers(placed: Placed, at: Setting) -> Axes:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from composer.components.placed import Placed
 from composer.graph.graph import Graph
 from composer.targets.summary import Row, Summary, summarize
 
-from .activations import KeptBytes, kept_by_call
+from .activations import CallBytes, KeptBytes, bytes_by_call, kept_by_call
 from .cache import cache_bytes
 from .flops import Flops, flops_of_calls
 from .memory import ParameterBytes, parameter_bytes, trained_by_owner
+from .peak import peak_bytes
 from .setting import Setting
-from .trace import trace
+from .trace import Trace, trace
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class Part:
     cost: Cost
     at: Setting
     parameters: ParameterBytes
+    peak: int | None = None
 
     @property
     def flops(self) -> int:
@@ -54,7 +56,12 @@ class Part:
 
     @property
     def memory(self) -> int:
-        """Bytes of parameters with their gradients and state, and of what is held beside them."""
+        """Bytes of parameters with their gradients and state, and of what is held beside them.
+
+        Of the whole it is what is held at once at most, less than the sum of its parts or more.
+        """
+        if self.peak is not None:
+            return self.peak
         if self.at.mode == "inference":
             return self.parameters.total + self.cost.cache
         return self.parameters.total + self.cost.activations + self.cost.outputs
@@ -78,33 +85,36 @@ class Numbers:
 
 def count(graph: Graph, at: Setting) -> Numbers:
     """The numbers of a graph in a setting."""
-    summary = summarize(graph)
+    summary, made = summarize(graph), trace(graph)
+    found = bytes_by_call(graph, made, at)
     costs = {row.path: Cost() for row in summary.rows}
-    for path, cost in _by_row(graph, at, rows_of(summary)).items():
+    for path, cost in _by_row(graph, made, found, at, rows_of(summary)).items():
         for above in _upwards(path, summary):
             costs[above] = costs[above] + cost
     parts = tuple(_part(row, costs[row.path], at) for row in summary.rows)
     total = sum((part.cost for part in parts if part.row.depth == 0), start=Cost())
     whole = Row(summary.name, "model", (), summary.parameters)
-    return Numbers(summary, at, parts, _part(whole, total, at))
+    peak = peak_bytes(graph, made, at, found)
+    return Numbers(summary, at, parts, replace(_part(whole, total, at), peak=peak))
 
 
 def _part(row: Row, cost: Cost, at: Setting) -> Part:
     return Part(row, cost, at, parameter_bytes(row.parameters, cost.trained, at))
 
 
-def _by_row(graph: Graph, at: Setting, rows: Mapping[str, str]) -> dict[str, Cost]:
+def _by_row(
+    graph: Graph, made: Trace, bytes_of: list[CallBytes], at: Setting, rows: Mapping[str, str]
+) -> dict[str, Cost]:
     """What the calls of each row cost, rows below not included."""
     found: dict[str, Cost] = {}
     known: dict[object, Cost] = {}
-    made = trace(graph)
     for path, trained in trained_by_owner(graph).items():
         if not trained:
             continue
         row = row_of(path, rows)
         found[row] = found.get(row, Cost()) + Cost(trained)
     training = at.mode == "train"
-    kept = kept_by_call(graph, made, at) if training else [KeptBytes()] * len(made.calls)
+    kept = kept_by_call(made, bytes_of) if training else [KeptBytes()] * len(made.calls)
     for call, flops, held in zip(made.calls, flops_of_calls(graph, made), kept, strict=True):
         cost = Cost(activations=held.activations, outputs=held.outputs)
         if call.placed is not None:
@@ -136,10 +146,15 @@ def rows_of(summary: Summary) -> dict[str, str]:
 
 
 def row_of(path: str, rows: Mapping[str, str]) -> str:
-    """The row that something at a path belongs to."""
+    """The row that something at a path belongs to.
+
+    Raises KeyError for a path outside all rows.
+    """
     if path in rows:
         return rows[path]
     above, _, name = path.rpartition(".")
+    if not above:
+        raise KeyError(path)
     row = row_of(above, rows)
     return rows.get(f"{row}.{name}", row)
 

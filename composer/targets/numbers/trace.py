@@ -37,7 +37,7 @@ class Call:
     `path` is its place, such as `decoder.layers.3.attention`, and `holder` the path of the module
     that it uses, another one where layers are shared. `placed` is its component: `operation` is
     `component`, or `table` for what a stack makes once for its layers. Without one, it is `input`,
-    `add`, `scale`, `dropout`, `resample` or `cat`. `reads` are the values at its ports, and its
+    `add`, `scale`, `dropout`, `resample`, `cat`, or `weights` of an attention. `reads` are the values at its ports, and its
     tables by the arguments that take them.
     """
 
@@ -99,6 +99,10 @@ class _Tracer:
         self.calls.append(Call(path, path, operation, given, len(self.calls), shape, rate=rate))
         return len(self.calls) - 1
 
+    def weights(self, path: str, made: Value, node: Node) -> Value:
+        """The weights that an attention returns beside its result."""
+        return self.operate("weights", path, [made], node.placed.outputs["weights"])
+
     def shape(self, value: Value) -> Shape:
         """The shape of a value made before."""
         return self.calls[value].shape
@@ -121,7 +125,9 @@ class _Tracer:
                 )
             made = self.call(part.name, part.name, reads, part.node, weights=part.returns_weights)
             self.states[State(part.name)] = made
-            self.states[State(part.name, item="weights")] = made
+            if part.returns_weights:
+                weights = self.weights(part.name, made, part.node)
+                self.states[State(part.name, item="weights")] = weights
         else:
             self.output(part)
 
@@ -306,7 +312,8 @@ class _LayerRun:
         made = self.at(body.node, reads, weights=body.returns_weights)
         if body.returns_weights:
             stack, number = self.run.stack.name, int(self.path.rpartition(".")[2])
-            self.run.tracer.states[State(stack, number, "weights", body.node.name)] = made
+            weights = self.run.tracer.weights(f"{self.path}.{body.node.name}", made, body.node)
+            self.run.tracer.states[State(stack, number, "weights", body.node.name)] = weights
         return made
 
 
