@@ -20,6 +20,7 @@ from .coordinates import coordinates
 from .describe import describe
 from .diff import diff
 from .draw import draw
+from .export import export
 from .generating import generate
 from .importing import import_config
 from .kinds import kinds
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, coordinates, train, generate,
+    export, merge, coordinates, train, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -113,7 +113,8 @@ class Component(BaseModel):
     A subclass declares `kind`, its options as fields, a `signature` over named axes, and what is
     true of it: tensors, cost, label. Its torch half is the class `module` in `composer.nn`, or in
     the same file for a component of one's own. What needs earlier steps may have a second class for
-    decoding, `cached`, called after the first: its `forward` takes a `cache` beside.
+    decoding, `cached`, called after the first: its `forward` takes a `cache` beside. What `unrolls`
+    takes more turns for longer inputs, so that no program of a fixed number of turns computes it.
     """
 
     model_config = ConfigDict(
@@ -134,6 +135,7 @@ class Component(BaseModel):
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    unrolls: ClassVar[bool] = False
     indices: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[Mapping[str, Scale]] = {}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()
