@@ -124,4 +124,3 @@ def _ends(placed: Placed) -> Iterator[int]:
         yield end
     for part in placed.parts.values():
         yield from _ends(part)
-
