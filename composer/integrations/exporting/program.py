@@ -35,7 +35,8 @@ def traced(model: nn.Module, graph: Graph) -> ExportedProgram:
             _with_names(model), (), inputs, dynamic_shapes=open_sizes(graph), strict=False
         )
     except Exception as error:  # torch has no class for what it cannot trace
-        why = str(error).strip().partition("\n")[0]
+        lines = [line.strip(" -") for line in (str(error).strip() or repr(error)).splitlines()]
+        why = next((line for line in lines if line.startswith("Not all values")), lines[0])
         raise export_error("E602", f"torch cannot trace '{graph.name}': {why}") from error
 
 
