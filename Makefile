@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test scaling crashes lint format docs bench parity numbers widths digits golden clean
+.PHONY: help demo test scaling crashes lint format docs bench parity exports numbers widths digits golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +52,9 @@ bench: $(READY) ## measure speed and memory
 
 parity: $(READY) ## compare every family with transformers and write the table of the docs
 	$(BIN)/python -m tests.parity.table docs/reference/parity.md
+
+exports: $(READY) ## export every spec, compare, and write the table of the docs
+	$(BIN)/python -m tests.exports.table docs/reference/export.md
 
 numbers: $(READY) ## compare costs with what torch counts and holds, and write the table of the docs
 	$(BIN)/python -m tests.numbers.table docs/reference/measured.md

@@ -28,6 +28,7 @@ from composer.components.component import (
 from composer.components.options import Natural, Number, Positive, PositiveNumber, Probability
 from composer.diagnostics import Problem, SpecError
 from composer.generation import generate
+from composer.integrations.exporting import export
 from composer.optim import param_groups
 from composer.plugins import load_plugin
 from composer.shapes import Axes, Size
@@ -53,6 +54,7 @@ __all__ = [
     "build",
     "compress",
     "convert",
+    "export",
     "export_weights",
     "generate",
     "graph",

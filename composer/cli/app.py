@@ -23,6 +23,7 @@ from .describe import describe
 from .diff import diff
 from .distill import distill
 from .draw import draw
+from .export import export
 from .generating import generate
 from .importing import import_config
 from .kinds import kinds
@@ -44,7 +45,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, compress, cut, coordinates, train, distill, generate,
+    export, merge, compress, cut, coordinates, train, distill, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

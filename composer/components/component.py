@@ -117,7 +117,8 @@ class Component(BaseModel):
     the same file for a component of one's own. What needs earlier steps may have a second class for
     decoding, `cached`, called after the first: its `forward` takes a `cache` beside. An adapter
     that stands in a component, not in one of its linear maps, says which attribute it is `held` in;
-    where that must be known when the component is made, the component `takes` it.
+    where that must be known when the component is made, the component `takes` it. What `unrolls`
+    takes more turns for longer inputs, so that no program of a fixed number of turns computes it.
     """
 
     model_config = ConfigDict(
@@ -140,6 +141,7 @@ class Component(BaseModel):
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
+    unrolls: ClassVar[bool] = False
     indices: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[Mapping[str, Scale]] = {}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()

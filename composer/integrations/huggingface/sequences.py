@@ -1,0 +1,152 @@
+"""Models from one sequence to another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache as TheirCache
+from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
+
+from composer.compiler import build
+from composer.compiler import graph as graph_of
+from composer.components.inputs import Tokens
+from composer.graph.decoding import Decoding, decoding_of
+from composer.graph.graph import Graph
+
+from .config import ComposerConfig
+from .embeddings import embedding
+from .past import Past, Pasts
+
+_IGNORED = -100
+
+
+class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
+    """An encoder-decoder that was built from a spec; `model` is the built module.
+
+    With `labels`, token ids of which -100 is left out, it returns their loss; the decoder then
+    reads `decoder_start_token_id` and all labels but the last.
+    """
+
+    config_class = ComposerConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    _is_stateful = True  # what a cache has left behind does not come back
+
+    def __init__(self, config: ComposerConfig, model: nn.Module | None = None) -> None:
+        config.is_encoder_decoder = True
+        super().__init__(config)
+        graph = graph_of(config.spec)
+        self.decoding, self.source = from_source(graph)
+        target = self.decoding.tokens
+        self.names = {
+            self.source: "input_ids",
+            f"{self.source}_mask": "attention_mask",
+            target: "decoder_input_ids",
+            f"{target}_mask": "decoder_attention_mask",
+        }
+        self.model = build(graph) if model is None else model
+        self._tied_weights_keys = {
+            f"model.{name}": f"model.{first}" for name, first in graph.aliases.items()
+        }
+        self._masked = {item.name for item in graph.inputs if item.padding == "mask"}
+        self._pasts = Pasts(self.decoding)
+        self.post_init()  # type: ignore[no-untyped-call]
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Does nothing: a built model has its first values."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """The embedding of the stack that reads the source."""
+        return embedding(self.model, self.decoding.graph, self.source)
+
+    def get_encoder(self, *_: object, **__: object) -> nn.Module:
+        """What `generate` calls before its first step."""
+        return _Handed()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        decoder_input_ids: Tensor | None = None,
+        decoder_attention_mask: Tensor | None = None,
+        encoder_outputs: BaseModelOutput | None = None,
+        past_key_values: TheirCache | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        **_: Any,  # noqa: ANN401 - what other models read
+    ) -> Seq2SeqLMOutput:
+        """input_ids (batch, source), decoder_input_ids (batch, time) -> logits (batch, time, vocab).
+
+        attention_mask and decoder_attention_mask: 1 for real tokens, 0 for padding.
+
+        Raises ValueError for padding that the spec does not say, and where the decoder has nothing
+        to read.
+        """
+        if decoder_input_ids is None:
+            decoder_input_ids = self._shifted(labels)
+        tokens = input_ids if encoder_outputs is None else encoder_outputs.last_hidden_state
+        held = past_key_values if isinstance(past_key_values, Past) else None
+        if held is None:
+            assert tokens is not None, "either tokens or what generate has handed on is given"
+            source = {self.source: tokens, **self._mask(self.source, attention_mask)}
+            if use_cache and not torch.is_grad_enabled():
+                held = self._pasts.empty(self.model, source)
+        mask = self._mask(self.decoding.tokens, decoder_attention_mask)
+        if held is not None:
+            logits = held.steps(decoder_input_ids, **mask)
+        else:
+            given = {**source, self.decoding.tokens: decoder_input_ids, **mask}
+            logits = getattr(self.model(**given), self.decoding.output)
+        loss = None
+        if labels is not None:
+            loss = nn.functional.cross_entropy(
+                logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORED
+            )
+        return Seq2SeqLMOutput(loss=loss, logits=logits, past_key_values=held)
+
+    def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
+        """What collators of `transformers` ask a model for."""
+        return self._shifted(labels)
+
+    def _shifted(self, labels: Tensor | None) -> Tensor:
+        """Labels one step later, after the token that starts a text."""
+        start = self.config.decoder_start_token_id
+        if labels is None:
+            raise ValueError("the decoder has nothing to read: give decoder_input_ids or labels")
+        if start is None:
+            raise ValueError("labels need a first token: wrap(..., decoder_start_token_id=...)")
+        pad = self.config.pad_token_id or 0
+        shifted = torch.cat([torch.full_like(labels[:, :1], start), labels[:, :-1]], dim=1)
+        return shifted.masked_fill(shifted == _IGNORED, pad)
+
+    def _mask(self, name: str, mask: Tensor | None) -> dict[str, Tensor]:
+        """The mask of an input, where some tokens are no real ones."""
+        if mask is None or bool(mask.all()):
+            return {}
+        if name not in self._masked:
+            raise ValueError(f"some tokens are padding: write `padding: mask` at '{name}'")
+        return {f"{name}_mask": mask.bool()}
+
+
+class _Handed(nn.Module):
+    """Hands the source on to the first step, which runs all of the model that reads it alone."""
+
+    def forward(self, input_ids: Tensor, **_: object) -> BaseModelOutput:
+        """input_ids (batch, source) -> the same, as what `generate` repeats for each beam."""
+        return BaseModelOutput(last_hidden_state=input_ids)
+
+
+def from_source(graph: Graph) -> tuple[Decoding, str]:
+    """How a graph scores the next token of one input, and its only other input.
+
+    Raises ValueError where there is no other input of tokens, or more than one.
+    """
+    decoding = decoding_of(graph)
+    others = [item for item in decoding.graph.inputs if item.name != decoding.tokens]
+    if len(others) != 1 or not isinstance(others[0].node.component, Tokens):
+        names = ", ".join(f"'{item.name}'" for item in others) or "nothing"
+        raise ValueError(f"a model from tokens to tokens reads one source, this one {names}")
+    return decoding, others[0].name
