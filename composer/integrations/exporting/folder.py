@@ -27,6 +27,7 @@ def write(model: nn.Module, spec: ModelSpec, path: Path) -> None:
 
 def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """What the loaded model scores, by the name of the spec's output."""
-    model = load(path).eval()
+    model = load(path)
+    model.eval()  # type: ignore[no-untyped-call]
     given = {model.names[name]: tensor for name, tensor in inputs.items()}
     return {model.decoding.output: model(**given).logits}

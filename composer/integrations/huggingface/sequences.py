@@ -105,7 +105,7 @@ class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             loss = nn.functional.cross_entropy(
                 logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORED
             )
-        return Seq2SeqLMOutput(loss=loss, logits=logits, past_key_values=held)
+        return Seq2SeqLMOutput(loss=loss, logits=logits, past_key_values=held)  # type: ignore[arg-type]  # a cache of ours
 
     def prepare_decoder_input_ids_from_labels(self, labels: Tensor) -> Tensor:
         """What collators of `transformers` ask a model for."""

@@ -33,7 +33,7 @@ def held_ties(graph: Graph) -> list[str]:
             held = adapter.placed.component.held and other.startswith(f"{place}.{adapter.path}.")
             if held and not _all_shared(place, owner, nodes, graph):
                 pairs[f"{place}.{adapter.linear}"] = f"{owner}.{adapter.linear}"
-    return list(_statements(list(pairs.items())))
+    return list(_statements(list(pairs.items()), graph))
 
 
 def weight_ties(graph: Graph) -> list[str]:
