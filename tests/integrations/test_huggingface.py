@@ -12,7 +12,6 @@ import torch
 import composer
 
 pytest.importorskip("transformers")
-pytestmark = pytest.mark.filterwarnings("ignore")  # those of other libraries
 
 SMALL = {
     "specs/gpt2.yaml": [
@@ -27,6 +26,7 @@ SMALL = {
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 EOS, PAD = 7, 3
+OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft reads it
 
 
 @pytest.fixture(autouse=True)
@@ -97,6 +97,31 @@ def test_generates_as_composer_does(wrapped, spec, beams):
 
     assert ours.cached
     assert theirs.tolist() == ours.tokens.tolist() == whole.tolist()
+
+
+def test_samples_follow_the_scores(wrapped):
+    given = {"max_new_tokens": 1, "do_sample": True, "top_k": 2, "eos_token_id": None}
+    tokens = _tokens(1).expand(40, -1)
+    torch.manual_seed(0)
+    made = wrapped.generate(tokens, attention_mask=torch.ones_like(tokens), **given)
+    with torch.no_grad():
+        scores = wrapped(tokens[:1]).logits[0, -1]
+
+    assert set(made[:, -1].tolist()) == set(scores.topk(2).indices.tolist())
+
+
+def test_beams_that_are_sampled_are_texts_of_their_own(wrapped):
+    tokens = _tokens()
+    torch.manual_seed(0)
+    made = wrapped.generate(
+        tokens, attention_mask=torch.ones_like(tokens), do_sample=True, num_beams=3,
+        num_return_sequences=3, max_new_tokens=6, eos_token_id=None,
+    )  # fmt: skip
+    texts = [tuple(row) for row in made.tolist()]
+
+    assert made.shape == (6, 12)
+    assert torch.equal(made[:, :6], tokens.repeat_interleave(3, dim=0))
+    assert len({*texts[:3]}) == len({*texts[3:]}) == 3
 
 
 def test_generation_runs_each_token_once(wrapped):
@@ -185,13 +210,35 @@ def test_trainer_trains(tmp_path):
         output_dir=str(tmp_path), max_steps=5, per_device_train_batch_size=4, learning_rate=1e-2,
         report_to=[], use_cpu=True, save_strategy="no", disable_tqdm=True,
     )  # fmt: skip
-    Trainer(model=wrapped, args=arguments, train_dataset=rows).train()
+    trainer = Trainer(model=wrapped, args=arguments, train_dataset=rows, eval_dataset=rows)
+    trainer.train()
     with torch.no_grad():
         after = wrapped.eval()(_tokens(8), labels=_tokens(8)).loss
 
     assert float(after) < 0.8 * float(before)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(float(after), rel=1e-4)
 
 
+def test_trainer_goes_on_from_its_checkpoint(tmp_path):
+    pytest.importorskip("accelerate")
+    from transformers import Trainer, TrainingArguments
+
+    rows = [{"input_ids": row, "labels": row} for row in _tokens(8)]
+    made = []
+    for name, checkpoint in (("whole", None), ("again", "whole/checkpoint-2")):
+        wrapped = _wrapped(_llama())
+        arguments = TrainingArguments(
+            output_dir=str(tmp_path / name), max_steps=4, save_steps=2, learning_rate=1e-2,
+            per_device_train_batch_size=4, report_to=[], use_cpu=True, disable_tqdm=True,
+        )  # fmt: skip
+        trainer = Trainer(model=wrapped, args=arguments, train_dataset=rows)
+        trainer.train(resume_from_checkpoint=checkpoint and str(tmp_path / checkpoint))
+        made.append(wrapped.eval()(_tokens()).logits)
+
+    torch.testing.assert_close(made[0], made[1])
+
+
+@pytest.mark.filterwarnings(OLD_NAME)
 def test_adapters_train_and_generate():
     peft = pytest.importorskip("peft")
     spec = _llama()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -10,11 +11,6 @@ import torch
 import composer
 
 pytest.importorskip("transformers")
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::FutureWarning"),  # of transformers and peft
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning:(transformers|accelerate|peft|torch).*"),
-]
 
 ROOT = Path(__file__).resolve().parents[2]
 START, EOS, PAD = 1, 7, 3
@@ -134,9 +130,11 @@ def test_trainer_trains_and_what_it_saves_is_the_model(wrapped, tmp_path):
     arguments = Seq2SeqTrainingArguments(
         output_dir=str(tmp_path), max_steps=6, per_device_train_batch_size=8, learning_rate=1e-2,
         report_to=[], use_cpu=True, save_strategy="no", disable_tqdm=True,
+        predict_with_generate=True,
     )  # fmt: skip
-    trainer = Seq2SeqTrainer(model=wrapped, args=arguments, train_dataset=rows)
+    trainer = Seq2SeqTrainer(model=wrapped, args=arguments, train_dataset=rows, eval_dataset=rows)
     trainer.train()
+    texts = trainer.predict(rows[:2], max_new_tokens=5, do_sample=False).predictions
     trainer.save_model(str(tmp_path / "model"))
     with torch.no_grad():
         after = wrapped.eval()(**given)
@@ -144,8 +142,37 @@ def test_trainer_trains_and_what_it_saves_is_the_model(wrapped, tmp_path):
 
     assert float(after.loss) < 0.8 * before
     assert torch.equal(again.logits, after.logits)
+    alone = wrapped.generate(_tokens(8)[:2], max_new_tokens=5, do_sample=False)
+    assert texts[:, : alone.shape[1]].tolist() == alone.tolist()
+    assert set(texts[:, alone.shape[1] :].flatten().tolist()) <= {PAD}
 
 
+def test_batches_of_one_update_learn_what_one_batch_learns(wrapped, tmp_path):
+    pytest.importorskip("accelerate")
+    from transformers import Seq2SeqTrainer, Seq2SeqTrainingArguments
+
+    labels = _tokens(8)
+    labels[:4, 2:] = -100  # a mean of two means would weigh these more
+    rows = [{"input_ids": a, "labels": b} for a, b in zip(_tokens(8), labels, strict=True)]
+    for module in wrapped.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    made = []
+    for batch, parts in ((8, 1), (4, 2)):
+        model = copy.deepcopy(wrapped)
+        arguments = Seq2SeqTrainingArguments(
+            output_dir=str(tmp_path), max_steps=2, per_device_train_batch_size=batch,
+            gradient_accumulation_steps=parts, learning_rate=0.1, optim="sgd", report_to=[],
+            use_cpu=True, save_strategy="no", disable_tqdm=True,
+        )  # fmt: skip
+        Seq2SeqTrainer(model=model, args=arguments, train_dataset=rows).train()
+        made.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+
+    assert not torch.equal(made[0], torch.cat([p.flatten() for p in wrapped.parameters()]))
+    torch.testing.assert_close(made[0], made[1])
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_adapters_train_and_merge(wrapped):
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(r=4, target_modules=["q", "v"], task_type="SEQ_2_SEQ_LM")

@@ -30,4 +30,4 @@ def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     model = load(path)
     model.eval()  # type: ignore[no-untyped-call]
     given = {model.names[name]: tensor for name, tensor in inputs.items()}
-    return {model.decoding.output: model(**given).logits}
+    return {model.output: model(**given).logits}

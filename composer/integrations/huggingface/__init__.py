@@ -6,7 +6,8 @@
 
 The config holds the whole spec as text, so `from_pretrained("folder")` builds the model again;
 nothing is pickled, and no code comes from the folder. After this module is imported,
-`AutoModelForCausalLM`, `AutoModelForSeq2SeqLM` and `pipeline` know such folders too.
+`AutoModelForCausalLM`, `AutoModelForSeq2SeqLM`, `AutoModelForSequenceClassification` and `pipeline`
+know such folders too.
 """
 
 from __future__ import annotations
@@ -16,7 +17,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSeq2SeqLM
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoModelForSequenceClassification,
+)
 
 from composer.compiler import Source
 from composer.compiler import graph as graph_of
@@ -26,6 +32,7 @@ from composer.graph.graph import Graph
 from composer.language.spec import ModelSpec
 
 from .causal import ComposerForCausalLM, next_token
+from .classification import ComposerForSequenceClassification, text_to_classes
 from .config import ComposerConfig
 from .past import Past
 from .sequences import ComposerForConditionalGeneration, from_source
@@ -34,12 +41,15 @@ __all__ = [
     "ComposerConfig",
     "ComposerForCausalLM",
     "ComposerForConditionalGeneration",
+    "ComposerForSequenceClassification",
     "Past",
     "load",
     "wrap",
 ]
 
-Wrapped: TypeAlias = ComposerForCausalLM | ComposerForConditionalGeneration
+Wrapped: TypeAlias = (
+    ComposerForCausalLM | ComposerForConditionalGeneration | ComposerForSequenceClassification
+)
 
 
 def wrap(
@@ -48,12 +58,17 @@ def wrap(
 ) -> Wrapped:  # fmt: skip
     """A model that was built from `spec`, as one of `transformers`; the parameters are the same.
 
-    One that reads tokens only is for causal language modeling, one that also reads a source of
-    tokens for conditional generation. `more` goes to the config, such as `eos_token_id` and
-    `decoder_start_token_id`. Raises SpecError, and ValueError for a spec that is neither.
+    One that reads tokens and scores the next is for causal language modeling, one that also reads a
+    source of tokens for conditional generation, one that scores classes for sequence classification.
+    `more` goes to the config, such as `eos_token_id`, `decoder_start_token_id` and `id2label`.
+    Raises SpecError, and ValueError for a spec that is none of them.
     """
     made = spec if isinstance(spec, ModelSpec) else load_spec(spec, size=size, overrides=overrides)
-    cls = _class_of(graph_of(made))
+    graph = graph_of(made)
+    cls = _class_of(graph)
+    classes = text_to_classes(graph)
+    if classes is not None and "id2label" not in more:
+        more["num_labels"] = classes[2]
     return cls(ComposerConfig.of(made, **more), model)
 
 
@@ -63,8 +78,10 @@ def load(folder: str | Path) -> Wrapped:
     return _class_of(graph_of(config.spec)).from_pretrained(folder)
 
 
-def _class_of(graph: Graph) -> type[ComposerForCausalLM | ComposerForConditionalGeneration]:
+def _class_of(graph: Graph) -> type[Wrapped]:
     """The class that a graph fits. Raises ValueError where there is none."""
+    if text_to_classes(graph) is not None:
+        return ComposerForSequenceClassification
     decoding = decoding_of(graph)
     if len(decoding.graph.inputs) == 1:
         next_token(graph)
@@ -76,3 +93,6 @@ def _class_of(graph: Graph) -> type[ComposerForCausalLM | ComposerForConditional
 AutoConfig.register("composer", ComposerConfig, exist_ok=True)
 AutoModelForCausalLM.register(ComposerConfig, ComposerForCausalLM, exist_ok=True)
 AutoModelForSeq2SeqLM.register(ComposerConfig, ComposerForConditionalGeneration, exist_ok=True)
+AutoModelForSequenceClassification.register(
+    ComposerConfig, ComposerForSequenceClassification, exist_ok=True
+)

@@ -6,48 +6,40 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin
 from transformers.cache_utils import Cache as TheirCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from composer.compiler import build
 from composer.compiler import graph as graph_of
 from composer.graph.decoding import Decoding, decoding_of
 from composer.graph.graph import Graph
 
+from .built import Built
 from .config import ComposerConfig
 from .embeddings import embedding
+from .masks import check_starts, mask_of
 from .past import Past, Pasts
 
 
-class ComposerForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
+class ComposerForCausalLM(Built, GenerationMixin):
     """A causal language model that was built from a spec; `model` is the built module.
 
     With `labels`, token ids of which -100 is left out, it returns their loss, shifted by one.
     """
 
-    config_class = ComposerConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
     _is_stateful = True  # what a cache has left behind does not come back
 
     def __init__(self, config: ComposerConfig, model: nn.Module | None = None) -> None:
         super().__init__(config)
         graph = graph_of(config.spec)
         self.decoding = next_token(graph)
+        self.output = self.decoding.output
         self.names = {
             self.decoding.tokens: "input_ids",
             f"{self.decoding.tokens}_mask": "attention_mask",
         }
-        self.model = build(graph) if model is None else model
-        self._tied_weights_keys = {
-            f"model.{name}": f"model.{first}" for name, first in graph.aliases.items()
-        }
         self._pasts = Pasts(self.decoding)
-        self.post_init()  # type: ignore[no-untyped-call]
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Does nothing: a built model has its first values."""
+        self.hold(graph, model)
 
     def get_input_embeddings(self) -> nn.Module:
         """The embedding of the stack that reads the tokens."""
@@ -69,34 +61,22 @@ class ComposerForCausalLM(PreTrainedModel, GenerationMixin):  # type: ignore[no-
         Raises ValueError for padding that the spec does not say or that would move positions.
         """
         held = past_key_values if isinstance(past_key_values, Past) else None
-        mask = self._mask(attention_mask)
+        check_starts(self.decoding.graph, attention_mask)
+        (item,) = self.decoding.graph.inputs
+        mask = mask_of(item, input_ids, attention_mask)
         if held is None and use_cache and not torch.is_grad_enabled():
             held = self._pasts.empty(self.model, {})
         if held is not None:
             logits = held.steps(input_ids, **mask)
         else:
             given = {self.decoding.tokens: input_ids, **mask}
-            logits = getattr(self.model(**given), self.decoding.output)
+            logits = getattr(self.model(**given), self.output)
         loss = None
         if labels is not None:
             loss = self.loss_function(
                 logits=logits, labels=labels, vocab_size=logits.shape[-1], **more
             )
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=held)
-
-    def _mask(self, attention_mask: Tensor | None) -> dict[str, Tensor]:
-        """The mask of the input that grows, where some tokens are no real ones."""
-        if attention_mask is None or bool(attention_mask.all()):
-            return {}
-        (item,) = self.decoding.graph.inputs
-        if item.padding != "mask":
-            raise ValueError(f"some tokens are padding: write `padding: mask` at '{item.name}'")
-        if not bool(attention_mask[:, 0].all()) and _counts_from_the_start(self.decoding.graph):
-            raise ValueError(
-                "padding before a text would move its positions, which are counted from the start: "
-                "give texts of one length, or use composer.generate"
-            )
-        return {f"{item.name}_mask": attention_mask.bool()}
 
 
 def next_token(graph: Graph) -> Decoding:
@@ -109,9 +89,3 @@ def next_token(graph: Graph) -> Decoding:
     if others:
         raise ValueError(f"a causal language model reads tokens only, this one '{others[0]}' too")
     return decoding
-
-
-def _counts_from_the_start(graph: Graph) -> bool:
-    """Whether embeddings of positions are added to those of tokens."""
-    placed = [part.embed.placed for part in graph.stacks if part.embed is not None]
-    return any("position" in each.parts for each in placed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers.configuration_utils import PreTrainedConfig
 
@@ -18,7 +18,7 @@ class ComposerConfig(PreTrainedConfig):  # type: ignore[no-untyped-call]
     """
 
     model_type = "composer"
-    keys_to_ignore_at_inference = ("past_key_values",)
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]  # Trainer adds a list
     spec: str = ""
     vocab_size: int = 0
     hidden_size: int = 0

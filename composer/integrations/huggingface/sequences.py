@@ -6,33 +6,31 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import GenerationMixin, PreTrainedModel
+from transformers import GenerationMixin
 from transformers.cache_utils import Cache as TheirCache
 from transformers.modeling_outputs import BaseModelOutput, Seq2SeqLMOutput
 
-from composer.compiler import build
 from composer.compiler import graph as graph_of
 from composer.components.inputs import Tokens
 from composer.graph.decoding import Decoding, decoding_of
 from composer.graph.graph import Graph
 
+from .built import Built
 from .config import ComposerConfig
 from .embeddings import embedding
+from .masks import mask_of
 from .past import Past, Pasts
 
 _IGNORED = -100
 
 
-class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # type: ignore[no-untyped-call]
+class ComposerForConditionalGeneration(Built, GenerationMixin):
     """An encoder-decoder that was built from a spec; `model` is the built module.
 
     With `labels`, token ids of which -100 is left out, it returns their loss; the decoder then
     reads `decoder_start_token_id` and all labels but the last.
     """
 
-    config_class = ComposerConfig
-    base_model_prefix = "model"
-    main_input_name = "input_ids"
     _is_stateful = True  # what a cache has left behind does not come back
 
     def __init__(self, config: ComposerConfig, model: nn.Module | None = None) -> None:
@@ -40,6 +38,7 @@ class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         super().__init__(config)
         graph = graph_of(config.spec)
         self.decoding, self.source = from_source(graph)
+        self.output = self.decoding.output
         target = self.decoding.tokens
         self.names = {
             self.source: "input_ids",
@@ -47,16 +46,9 @@ class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
             target: "decoder_input_ids",
             f"{target}_mask": "decoder_attention_mask",
         }
-        self.model = build(graph) if model is None else model
-        self._tied_weights_keys = {
-            f"model.{name}": f"model.{first}" for name, first in graph.aliases.items()
-        }
-        self._masked = {item.name for item in graph.inputs if item.padding == "mask"}
+        self._inputs = {item.name: item for item in graph.inputs}
         self._pasts = Pasts(self.decoding)
-        self.post_init()  # type: ignore[no-untyped-call]
-
-    def _init_weights(self, module: nn.Module) -> None:
-        """Does nothing: a built model has its first values."""
+        self.hold(graph, model)
 
     def get_input_embeddings(self) -> nn.Module:
         """The embedding of the stack that reads the source."""
@@ -76,7 +68,7 @@ class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         past_key_values: TheirCache | None = None,
         labels: Tensor | None = None,
         use_cache: bool | None = None,
-        **_: Any,  # noqa: ANN401 - what other models read
+        **more: Any,  # noqa: ANN401 - of the loss, and what other models read
     ) -> Seq2SeqLMOutput:
         """input_ids (batch, source), decoder_input_ids (batch, time) -> logits (batch, time, vocab).
 
@@ -91,19 +83,23 @@ class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         held = past_key_values if isinstance(past_key_values, Past) else None
         if held is None:
             assert tokens is not None, "either tokens or what generate has handed on is given"
-            source = {self.source: tokens, **self._mask(self.source, attention_mask)}
+            source = {
+                self.source: tokens,
+                **mask_of(self._inputs[self.source], tokens, attention_mask),
+            }
             if use_cache and not torch.is_grad_enabled():
                 held = self._pasts.empty(self.model, source)
-        mask = self._mask(self.decoding.tokens, decoder_attention_mask)
+        grown = self._inputs[self.decoding.tokens]
+        mask = mask_of(grown, decoder_input_ids, decoder_attention_mask)
         if held is not None:
             logits = held.steps(decoder_input_ids, **mask)
         else:
             given = {**source, self.decoding.tokens: decoder_input_ids, **mask}
-            logits = getattr(self.model(**given), self.decoding.output)
+            logits = getattr(self.model(**given), self.output)
         loss = None
         if labels is not None:
-            loss = nn.functional.cross_entropy(
-                logits.flatten(0, 1).float(), labels.flatten(), ignore_index=_IGNORED
+            loss = self.loss_function(
+                logits=logits, labels=None, shift_labels=labels, vocab_size=logits.shape[-1], **more
             )
         return Seq2SeqLMOutput(loss=loss, logits=logits, past_key_values=held)  # type: ignore[arg-type]  # a cache of ours
 
@@ -121,14 +117,6 @@ class ComposerForConditionalGeneration(PreTrainedModel, GenerationMixin):  # typ
         pad = self.config.pad_token_id or 0
         shifted = torch.cat([torch.full_like(labels[:, :1], start), labels[:, :-1]], dim=1)
         return shifted.masked_fill(shifted == _IGNORED, pad)
-
-    def _mask(self, name: str, mask: Tensor | None) -> dict[str, Tensor]:
-        """The mask of an input, where some tokens are no real ones."""
-        if mask is None or bool(mask.all()):
-            return {}
-        if name not in self._masked:
-            raise ValueError(f"some tokens are padding: write `padding: mask` at '{name}'")
-        return {f"{name}_mask": mask.bool()}
 
 
 class _Handed(nn.Module):
