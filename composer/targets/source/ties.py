@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from composer.graph.graph import Graph, Node
+from composer.graph.graph import Graph, Node, Stack
 
 from .writing import index_of
 
@@ -16,12 +16,12 @@ Loops = dict[tuple[str, str, str], dict[int, int]]
 def module_ties(graph: Graph, places: Collection[str] | None = None) -> list[str]:
     """Statements that give one module its several places; of all, or of those at `places`."""
     pairs = _modules(graph)[0]
-    return list(_statements([p for p in pairs if places is None or p[0] in places]))
+    return list(_statements([p for p in pairs if places is None or p[0] in places], graph))
 
 
 def weight_ties(graph: Graph) -> list[str]:
     """Statements that give one parameter its several names, where modules differ."""
-    return list(_statements(_modules(graph)[1]))
+    return list(_statements(_modules(graph)[1], graph))
 
 
 def _modules(graph: Graph) -> tuple[list[Pair], list[Pair]]:
@@ -63,7 +63,7 @@ def _all_shared(place: str, owner: str, nodes: dict[str, Node], graph: Graph) ->
     )
 
 
-def _statements(pairs: list[Pair]) -> Iterator[str]:
+def _statements(pairs: list[Pair], graph: Graph) -> Iterator[str]:
     loops: Loops = {}
     for other, first in pairs:
         found = [re.fullmatch(r"(\w+)\.layers\.(\d+)\.(.+)", path) for path in (other, first)]
@@ -78,19 +78,26 @@ def _statements(pairs: list[Pair]) -> Iterator[str]:
     for (to, source, rest), numbers in loops.items():
         names = grouped.pop((to, source, str(numbers)), None)
         if names is not None:
-            yield from _loop(to, source, names, numbers)
+            yield from _loop(_stack(to, graph), _stack(source, graph), names, numbers)
         del rest
 
 
-def _loop(to: str, source: str, names: list[str], numbers: dict[int, int]) -> Iterator[str]:
+def _stack(name: str, graph: Graph) -> Stack:
+    part = graph.parts[name]
+    assert isinstance(part, Stack), "only stacks have layers"
+    return part
+
+
+def _loop(into: Stack, owner: Stack, names: list[str], numbers: dict[int, int]) -> Iterator[str]:
     """One loop for everything that the layers of two stacks, or of one, share."""
-    count = len(numbers)
+    count, to, source = len(numbers), into.name, owner.name
     same = all(i == j for i, j in numbers.items()) and list(numbers) == list(range(count))
-    if same:
+    if same and count == min(len(into.layers), len(owner.layers)):
         yield f"for layer, other in zip(self.{to}.layers, self.{source}.layers):"
         yield from (f"    {_step('layer', n)} = {_step('other', n)}" for n in names)
         return
-    if to == source and set(numbers.values()) == {0} and list(numbers) == list(range(1, count + 1)):
+    rest = list(range(1, len(into.layers)))
+    if to == source and set(numbers.values()) == {0} and list(numbers) == rest:
         yield f"for layer in self.{to}.layers[1:]:"
         yield from (f"    {_step('layer', n)} = {_step(f'self.{to}.layers[0]', n)}" for n in names)
         return
