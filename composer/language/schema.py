@@ -89,7 +89,9 @@ def _parametrization(*, partial: bool) -> Schema:
 
 def _parallelism() -> Schema:
     """How a model is spread; `fsdp` may be no more than a switch."""
-    parts = {"mesh": MeshFields, "fsdp": FsdpFields, "tp": TpFields, "pp": PpFields}
+    parts: dict[str, type[BaseModel]] = {
+        "mesh": MeshFields, "fsdp": FsdpFields, "tp": TpFields, "pp": PpFields
+    }  # fmt: skip
     made = {key: closed(properties(fields)) for key, fields in parts.items()}
     made["fsdp"] = {"anyOf": [{"type": "boolean"}, made["fsdp"]]}
     told = properties(ParallelismFields)
