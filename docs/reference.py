@@ -18,6 +18,13 @@ from pydantic import BaseModel
 from composer.components import KINDS, SLOTS, Component, kinds_for
 from composer.language import fields
 from composer.language.load import Fault
+from composer.language.parallel import (
+    FsdpFields,
+    MeshFields,
+    ParallelismFields,
+    PpFields,
+    TpFields,
+)
 from composer.language.train import TrainFields
 
 Schema = Mapping[str, Any]
@@ -35,6 +42,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("skip", fields.SkipFields, "An earlier state that reaches a later layer."),
     ("parallel", fields.ParallelFields, "Stacks side by side."),
     ("train", TrainFields, "How `composer train` trains; all of it has defaults."),
+    ("Several devices", ParallelismFields, "The section `parallel`; all of it has defaults."),
+    ("mesh", MeshFields, "The devices; their product is the number of processes."),
+    ("fsdp", FsdpFields, "Copies that hold a share of all parameters each."),
+    ("tp", TpFields, "Devices that compute a layer together."),
+    ("pp", PpFields, "Stages that follow each other."),
 )
 
 CODES = {

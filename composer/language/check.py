@@ -16,6 +16,7 @@ from .document import Mapping, Scalar, Sequence, Tree, get, key_span, plain, val
 from .fields import ModelFields, ModuleFields, OutputFields
 from .freeze import freeze_in
 from .names import name_problem, names_a_constant, other_name
+from .parallel import parallel_in
 from .parametrization import parametrization_in
 from .slots import Checking, component_in, is_none, kind_of, only, without
 from .spec import (
@@ -82,6 +83,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     freeze = freeze_in(tree, problems)
     adapt = adapt_in(tree, context)
     train = train_in(tree, dims, problems)
+    parallel = parallel_in(tree, dims, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -105,6 +107,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         parametrization=None if parametrized is None else _with_base(tree, *parametrized),
         adapt=adapt,
         train=train,
+        parallel=parallel,
     )
 
 

@@ -60,6 +60,7 @@ class ModelFields(Fields):
         "unless `freeze` says what is.",
     )
     train: Any = Field(default=None, description="How the model is trained.")
+    parallel: Any = Field(default=None, description="How the model is spread over devices.")
 
 
 class StackFields(Fields):

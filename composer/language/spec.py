@@ -11,6 +11,7 @@ from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
 from .freeze import FreezeSpec
+from .parallel import Parallelism
 from .paths import TensorPath
 from .train import TrainFields
 from .weights import WeightMap
@@ -216,6 +217,7 @@ class ModelSpec:
     parametrization: ParametrizationSpec | None = None
     adapt: tuple[AdaptSpec, ...] = ()
     train: TrainFields | None = None
+    parallel: Parallelism | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""
