@@ -81,6 +81,7 @@ CODES = {
     "G211": "A shared parameter that is frozen under one of its names only.",
     "G212": "An adapter that finds nothing to adapt, or cannot be where it is wanted.",
     "G213": "A shared linear map that is adapted under one of its names only, or is one with something else.",
+    "G214": "A cut into stages at what is no layer, module or head, or that leaves a stage empty.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "D302": "The page cannot be served: what `composer watch` needs is not installed.",

@@ -12,6 +12,7 @@ from composer.diagnostics import Problems
 from composer.language.spec import ModelSpec
 
 from .adapting import adapt
+from .cuts import check_cuts
 from .freezing import freeze
 from .graph import Graph
 from .infer import infer
@@ -50,6 +51,7 @@ def build_graph(spec: ModelSpec) -> Graph:
     problems.raise_if_any()
     frozen = freeze(spec, made, problems)
     check_weights(spec, made, problems)
+    check_cuts(spec, made, problems)
     problems.raise_if_any()
     made = replace(made, frozen=frozen)
     if spec.parametrization is None:
