@@ -125,9 +125,10 @@ class Pipeline:
         losses: list[Tensor] = []
         last = self.stage.number == len(self.stages) - 1
         made = self._schedule(inputs, targets, training=True)
-        made.step(*self._first(inputs), **self._rest(inputs),
-                  target=targets if last else None,
-                  losses=losses if last else None, return_outputs=False)  # fmt: skip
+        made.step(
+            *self._first(inputs), **self._rest(inputs), target=targets if last else None,
+            losses=losses if last else None, return_outputs=False,
+        )  # fmt: skip
         total = torch.stack([one.detach() for one in losses]).sum() if last else torch.zeros(())
         total = total.to(self.device) * count
         dist.broadcast(total, self.ranks[-1], group=self.group)
@@ -162,11 +163,11 @@ class Pipeline:
     @torch.no_grad()
     def clip(self, limit: float) -> Tensor:
         """The norm of all gradients of all stages; where it is over the limit, cuts them to it."""
-        total = torch.zeros((), device=self.device)
+        total = torch.zeros((), dtype=torch.float64, device=self.device)
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]
         for name, parameter in self.model.named_parameters():
             if parameter.grad is not None and self._counts(name):
-                total += parameter.grad.float().square().sum()
+                total += parameter.grad.square().sum()
         dist.all_reduce(total, group=self.group)
         norm = total.sqrt()
         for grad in grads:
@@ -189,9 +190,10 @@ class Pipeline:
         """What the first stage is given by position: torch wants something there."""
         return () if self.stage.number else (inputs[self.stage.inputs[0]],)
 
-    def _rest(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _rest(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
         names = self.stage.inputs if self.stage.number else self.stage.inputs[1:]
-        return {name: inputs[name] for name in names if name in inputs}
+        given = {name: inputs[name] for name in names if name in inputs}
+        return {"inputs": given} if given else {}  # torch cannot split nothing
 
     def _schedule(self, inputs: Mapping[str, Tensor], targets: Tensor | None, *, training: bool) -> Any:
         """A schedule for inputs of these shapes: its buffers are for them only."""

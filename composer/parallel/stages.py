@@ -18,9 +18,10 @@ class StageModule(nn.Module):
     """A stage between its neighbours.
 
     `forward` takes what the stage before sent, in the order of `Stage.receives`, and the model's
-    own inputs by name, of which it uses those that it needs. It returns what the next stage
-    receives; the last one returns the model's outputs, lists one by one. The first stage may take
-    its first input without a name. `model` is the module that the stage's source makes.
+    own inputs by name, of which it uses those that it needs: together, since torch's schedules have
+    arguments of their own. It returns what the next stage receives; the last one returns the
+    model's outputs, lists one by one. The first stage may take its first input by position. `model`
+    is the module that the stage's source makes.
     """
 
     def __init__(self, stage: Stage, model: nn.Module, graph: Graph) -> None:
@@ -28,10 +29,13 @@ class StageModule(nn.Module):
         self.stage, self.model = stage, model
         self.outputs = graph.outputs if not stage.sends else []
 
-    def forward(self, *received: Tensor, **inputs: Tensor) -> tuple[Tensor, ...]:
+    def forward(
+        self, *received: Tensor, inputs: Mapping[str, Tensor] | None = None
+    ) -> tuple[Tensor, ...]:
         """What comes from the stage before, and the inputs -> what goes to the next one."""
         names = self.stage.receives or self.stage.inputs[:1]
-        values: dict[str, Tensor | None] = {**inputs, **dict(zip(names, received, strict=False))}
+        values: dict[str, Tensor | None] = dict(inputs or {})
+        values |= dict(zip(names, received, strict=False))
         given = {n: values[n] for n in (*self.stage.inputs, *self.stage.reads) if n in values}
         made = self.model(**{name: _unpacked(value) for name, value in given.items()})
         if self.outputs:
@@ -58,14 +62,14 @@ def stage_module(
 @torch.no_grad()
 def fill(model: nn.Module, stage: Stage, state: Mapping[str, Tensor]) -> None:
     """Fills a stage's model with tensors that go by their first names in the whole graph."""
-    own = model.state_dict(keep_vars=True)
+    own = model.state_dict()
     for name, whole in stage.tensors.items():
         own[name].copy_(state[whole])
 
 
 def tensors_of(model: nn.Module, stage: Stage) -> Values:
     """The tensors of a stage's model by their first names in the whole graph."""
-    own = model.state_dict(keep_vars=True)
+    own = model.state_dict()
     return {whole: own[name] for name, whole in stage.tensors.items()}
 
 
