@@ -1,0 +1,1 @@
+"""Several devices: what is split where, how much each holds, and a built model spread over them."""
