@@ -1,1 +1,1 @@
-"""Models over several devices, on torch's own engines."""
+"""Several devices: what is split where, how much each holds, and a built model spread over them."""
