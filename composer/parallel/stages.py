@@ -35,7 +35,7 @@ class StageModule(nn.Module):
         """What comes from the stage before, and the inputs -> what goes to the next one."""
         names = self.stage.receives or self.stage.inputs[:1]
         values: dict[str, Tensor | None] = dict(inputs or {})
-        values |= dict(zip(names, received, strict=False))
+        values |= dict(zip(names, map(_received, received), strict=False))
         given = {n: values[n] for n in (*self.stage.inputs, *self.stage.reads) if n in values}
         made = self.model(**{name: _unpacked(value) for name, value in given.items()})
         if self.outputs:
@@ -90,9 +90,18 @@ def flat(values: object) -> list[Tensor]:
     return found
 
 
+def _received(value: Tensor) -> Tensor:
+    """A value whose gradient can be sent back: only what is contiguous can."""
+    if not value.requires_grad:
+        return value
+    value = value.view_as(value)
+    value.register_hook(torch.Tensor.contiguous)
+    return value
+
+
 def _packed(value: Tensor | None, device: torch.device) -> Tensor:
     """A value that can be sent; where there is no mask, an empty one."""
-    return torch.empty(0, dtype=torch.bool, device=device) if value is None else value
+    return torch.empty(0, dtype=torch.bool, device=device) if value is None else value.contiguous()
 
 
 def _unpacked(value: Tensor | None) -> Tensor | None:
