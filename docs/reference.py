@@ -90,6 +90,8 @@ CODES = {
     "T503": "A run that cannot go on from a checkpoint.",
     "T504": "A checkpoint that cannot be written.",
     "T505": "A loss that is no number any more.",
+    "P601": "Heads or widths that do not divide over devices.",
+    "P602": "A model, a batch or processes that do not fit a mesh.",
     "W400": "No layout of a map of weights fits.",
     "W401": "A tensor of the source that nothing is made of.",
     "W402": "A tensor of the model that is made of nothing.",

@@ -23,6 +23,7 @@ from .draw import draw
 from .generating import generate
 from .importing import import_config
 from .kinds import kinds
+from .plan import plan
 from .reading import Color, exit_code
 from .scale import scale
 from .texts import emit, expand, schema
@@ -41,7 +42,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    merge, coordinates, train, generate,
+    merge, coordinates, plan, train, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

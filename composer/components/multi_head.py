@@ -152,9 +152,7 @@ class MultiHead(Component):
         styles: dict[str, Style] = {"q": "columns", "k": "columns", "v": "columns", "o": "rows"}
         if self.qk_norm is not None:
             styles |= {"q_norm": "heads", "k_norm": "heads"}
-        return Split(
-            styles, {"num_heads": axes.num_heads, "num_kv_heads": axes.num_kv_heads}
-        )
+        return Split(styles, {"num_heads": axes.num_heads, "num_kv_heads": axes.num_kv_heads})
 
     def _arguments(self, axes: Axes) -> dict[str, Any]:
         grouped = self.num_kv_heads != self.num_heads

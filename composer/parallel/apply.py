@@ -7,14 +7,13 @@ from typing import cast
 
 import torch
 from torch import nn
-from torch.distributed._composable import replicate
+from torch.distributed._composable.replicate import replicate
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import Replicate
 
-from composer.compiler import Source
+from composer.compiler import Source, load
 from composer.compiler import graph as graph_of
-from composer.compiler import load
 from composer.graph.graph import Graph, Node
 from composer.language.parallel import Parallelism
 from composer.language.spec import ModelSpec
@@ -175,7 +174,7 @@ def units(model: nn.Module, graph: Graph) -> list[nn.Module]:
     layers = {
         id(layer): layer
         for stack in graph.stacks
-        for layer in model.get_submodule(f"{stack.name}.layers")
+        for layer in model.get_submodule(f"{stack.name}.layers").children()
     }
     reached = Counter(id(p) for layer in layers.values() for p in layer.parameters())
     inside = tuple(f"{stack.name}.layers." for stack in graph.stacks)

@@ -47,7 +47,7 @@ def splitting(graph: Graph, asked: Parallelism) -> Splitting:
         for first in [_first(f"{path}.{tensor}", graph)]
     }
     whole = {
-        path: "norms are" if nodes[path].component.role == "norm" else one.why
+        path: "a norm" if nodes[path].component.role == "norm" else one.why
         for path, one in found.items()
         if not one.styles and nodes[path].placed.tensors
     }
