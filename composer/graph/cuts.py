@@ -7,6 +7,7 @@ from itertools import accumulate, pairwise
 
 from composer.diagnostics import Problems, Span
 from composer.language.document import value_span
+from composer.language.parallel import Parallelism
 from composer.language.spec import ModelSpec
 from composer.language.validate import guess
 from composer.shapes import Size, evaluate, lengths_in
@@ -37,6 +38,7 @@ def check_cuts(spec: ModelSpec, graph: Graph, problems: Problems) -> None:
     """Adds a problem for each cut of a spec that is nowhere, and for more stages than steps."""
     if spec.parallel is None:
         return
+    _check_microbatches(spec, spec.parallel, problems)
     found = steps(graph)
     if spec.parallel.pp.cuts is None:
         _check_count(spec, spec.parallel.mesh.pp, len(found), problems)
@@ -70,16 +72,36 @@ def _check_count(spec: ModelSpec, count: int, most: int, problems: Problems) -> 
         problems.add("G214", why, span, fix=f"pp: {most}, or fewer")
 
 
+def _check_microbatches(spec: ModelSpec, asked: Parallelism, problems: Problems) -> None:
+    """A batch divides into its microbatches; `1f1b` has one at least for each stage."""
+    stages, pp = asked.mesh.pp, asked.pp
+    span = value_span(spec.tree, ("parallel", "pp", "microbatches"))
+    count = pp.microbatches or stages
+    if pp.microbatches is not None and pp.schedule == "1f1b" and count < stages:
+        why = f"1f1b wants a microbatch for each of the {stages} stages, not {count}"
+        problems.add("C115", why, span, fix=f"microbatches: {stages}, or schedule: gpipe")
+    if stages == 1 or spec.train is None:
+        return
+    share, left = divmod(spec.train.batch_size, asked.mesh.dp)
+    if not left and share % count:
+        of = "" if asked.mesh.dp == 1 else f", {share} of each copy,"
+        why = f"a batch of {spec.train.batch_size}{of} does not divide into {count} microbatches"
+        fix = f"batch_size: {max(share // count, 1) * count * asked.mesh.dp}"
+        problems.add("C115", why, span, fix=fix)
+
+
 def _report_unknown(
     name: str, graph: Graph, numbers: dict[str, int], span: Span, problems: Problems
 ) -> None:
-    stack = graph.parts.get(name.split(".")[0])
+    stack = graph.parts.get(name.split(".", maxsplit=1)[0])
     if isinstance(stack, Stack):
         why = f"no cut can be at '{name}': '{stack.name}' has layers 0 to {len(stack.layers) - 1}"
         problems.add("G214", why, span, fix=f"{stack.name}.layers.{len(stack.layers) // 2}")
         return
     fix = guess(name, numbers) or "name a layer or a module: decoder.layers.6"
-    problems.add("G214", f"no cut can be at '{name}', which is no layer, module or head", span, fix=fix)
+    problems.add(
+        "G214", f"no cut can be at '{name}', which is no layer, module or head", span, fix=fix
+    )
 
 
 def _cost(step: Step, graph: Graph) -> int:

@@ -17,8 +17,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGPipe
 
-from composer.graph.cutting import Stage, cut, held_by_several
 from composer.graph.cuts import starts
+from composer.graph.cutting import Stage, cut, held_by_several
 from composer.graph.graph import Graph
 from composer.language.parallel import PpFields
 
@@ -29,7 +29,8 @@ Loss = Callable[[Outputs, Tensor], Tensor]
 """The sum of the losses of some outputs against their targets."""
 
 Name = Literal["gpipe", "1f1b"]
-_SCHEDULES = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
+Schedule = ScheduleGPipe | Schedule1F1B
+_SCHEDULES: dict[Name, type[Schedule]] = {"gpipe": ScheduleGPipe, "1f1b": Schedule1F1B}
 _KEPT = 8  # schedules of different lengths; each holds buffers for what it receives
 
 
@@ -48,7 +49,8 @@ def pipeline(
     >>> row.sum_shared()  # doctest: +SKIP
     >>> torch.optim.AdamW(row.model.parameters()).step()  # doctest: +SKIP
 
-    Raises ValueError where the model does not run in so many steps.
+    Raises ValueError where the model does not run in so many steps, or 1f1b has fewer microbatches
+    than stages.
     """
     chosen, place = settings or PpFields(), device or torch.device("cpu")
     every = [tuple(row) for row in rows or [range(dist.get_world_size())]]
@@ -58,6 +60,9 @@ def pipeline(
     stage = stages[row.index(dist.get_rank())]
     module = stage_module(graph, stage, seed=seed, device=place)
     parts = chosen.microbatches or count
+    if chosen.schedule == "1f1b" and parts < count:
+        msg = f"1f1b wants a microbatch for each of {count} stages, not {parts}"
+        raise ValueError(msg)
     return Pipeline(graph, stages, module, group, row, place, parts, chosen.schedule, shared)
 
 
@@ -97,7 +102,7 @@ class Pipeline:
     microbatches: int
     schedule: Name = "1f1b"
     shared: Mapping[str, dist.ProcessGroup] = field(default_factory=dict)
-    _made: dict[object, Any] = field(default_factory=dict, repr=False)
+    _made: dict[object, Schedule] = field(default_factory=dict, repr=False)
     _loss: Loss | None = field(default=None, repr=False)
     _count: int = 1
 
@@ -119,7 +124,7 @@ class Pipeline:
         `inputs` are those of the whole model. Gives the sum of the losses on every process; the
         gradients are those of this sum divided by `count`. Call `sum_shared` before they are used.
 
-        Raises ValueError where the batch does not split into the microbatches.
+        Raises ValueError where the batch does not divide into the microbatches.
         """
         self._loss, self._count = loss, count
         losses: list[Tensor] = []
@@ -136,10 +141,7 @@ class Pipeline:
 
     @torch.no_grad()
     def forward(self, inputs: Mapping[str, Tensor]) -> Outputs | None:
-        """The outputs of the whole model on the last stage, None on the others.
-
-        Raises ValueError where the batch does not split into the microbatches.
-        """
+        """The outputs of the whole model on the last stage, None on the others."""
         made = self._schedule(inputs, None, training=False)
         found = made.step(*self._first(inputs), **self._rest(inputs))
         if found is None:
@@ -190,23 +192,36 @@ class Pipeline:
         """What the first stage is given by position: torch wants something there."""
         return () if self.stage.number else (inputs[self.stage.inputs[0]],)
 
-    def _rest(self, inputs: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    def _rest(self, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
         names = self.stage.inputs if self.stage.number else self.stage.inputs[1:]
         given = {name: inputs[name] for name in names if name in inputs}
         return {"inputs": given} if given else {}  # torch cannot split nothing
 
-    def _schedule(self, inputs: Mapping[str, Tensor], targets: Tensor | None, *, training: bool) -> Any:
+    def _schedule(
+        self, inputs: Mapping[str, Tensor], targets: Tensor | None, *, training: bool
+    ) -> Schedule:
         """A schedule for inputs of these shapes: its buffers are for them only."""
-        for name, value in inputs.items():
-            if value.shape[0] % self.microbatches:
-                msg = f"'{name}' has {value.shape[0]} examples, not a multiple of {self.microbatches} microbatches"
-                raise ValueError(msg)
         shapes = tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items()))
-        key = (training, shapes, None if targets is None else tuple(targets.shape))
+        key = (shapes, None if targets is None else tuple(targets.shape), training)
         if key not in self._made:
             if len(self._made) == _KEPT:
                 self._made.pop(next(iter(self._made)))
-            stage = PipelineStage(self.module, self.stage.number, len(self.stages), self.device, group=self.group)
-            scored = self._score if training else None
-            self._made[key] = _SCHEDULES[self.schedule](stage, self.microbatches, loss_fn=scored, scale_grads=False)
+            stage = PipelineStage(
+                self.module, self.stage.number, len(self.stages), self.device, group=self.group
+            )
+            batch = next(iter(inputs.values())).shape[0]
+            self._made[key] = (
+                self._training(stage, batch) if training else self._plain(stage, batch)
+            )
         return self._made[key]
+
+    def _training(self, stage: PipelineStage, batch: int) -> Schedule:
+        if batch % self.microbatches:
+            msg = f"a batch of {batch} does not divide into {self.microbatches} microbatches"
+            raise ValueError(msg)
+        made = _SCHEDULES[self.schedule]
+        return made(stage, self.microbatches, loss_fn=self._score, scale_grads=False)
+
+    def _plain(self, stage: PipelineStage, batch: int) -> Schedule:
+        """A schedule that goes forward only; what does not divide is one microbatch."""
+        return ScheduleGPipe(stage, 1 if batch % self.microbatches else self.microbatches)

@@ -95,7 +95,7 @@ def _received(value: Tensor) -> Tensor:
     if not value.requires_grad:
         return value
     value = value.view_as(value)
-    value.register_hook(torch.Tensor.contiguous)
+    value.register_hook(torch.Tensor.contiguous)  # type: ignore[no-untyped-call]
     return value
 
 

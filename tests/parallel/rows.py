@@ -63,7 +63,7 @@ CASES = {
     ),
     "skips": Case(f"{PATTERNS}hierarchical_skips.yaml", ALL, PpFields(schedule="gpipe"), SMALL),
     "shared_stacks": Case(f"{PATTERNS}shared_encoder_decoder.yaml", ALL, PpFields(), SMALL),
-    "one_layer": Case(f"{PATTERNS}universal.yaml", ALL, PpFields(microbatches=2), ("encoder.d_model=16",)),
+    "one_layer": Case(f"{PATTERNS}universal.yaml", ALL, PpFields(schedule="gpipe", microbatches=2), ("encoder.d_model=16",)),
     "in_step": Case(f"{PATTERNS}parallel_updates.yaml", PAIRS, PpFields(), SMALL),
     "mixed_memory": Case("tests/specs/cross_sources.yaml", ALL, PpFields(), size="weighted"),
     "lora": Case("tests/specs/adapted.yaml", PAIRS, PpFields(), size="queries"),
@@ -77,10 +77,7 @@ def run(rank: int, folder: str) -> None:
     torch.set_default_dtype(torch.float64)
     store = f"file://{folder}/store"
     dist.init_process_group("gloo", init_method=store, rank=rank, world_size=WORLD)
-    found = {}
-    for name, case in CASES.items():
-        if len(sys.argv) > 2 and name not in sys.argv[2:]: continue
-        print(rank, name, flush=True); found[name] = measure(case, Path(folder) / name); print(rank, name, found[name], flush=True)
+    found = {name: measure(case, Path(folder) / name) for name, case in CASES.items()}
     found["copies"] = measure(CASES["two_stages"], Path(folder) / "copies", copies=True)
     (Path(folder) / f"{rank}.json").write_text(json.dumps(found), encoding="utf-8")
     dist.destroy_process_group()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,10 +31,10 @@ outputs: {logits: {from: decoder, head: lm}}
 """
 
 
-def run(graph, stages, modules, given):
+def run(graph, modules, given):
     """The outputs of all stages in order, as their processes would run them."""
     received = ()
-    for stage, module in zip(stages, modules, strict=True):
+    for module in modules:
         received = module(*received, inputs=given)
     return named(received, graph.outputs)
 
@@ -55,9 +56,10 @@ def test_stages_compute_what_the_whole_does(case):
         fill(module.model, stage, whole.state_dict())
     wanted = flat(whole(**given))
 
-    found = flat(tuple(run(graph, stages, modules, given).values()))
+    found = flat(tuple(run(graph, modules, given).values()))
 
-    assert all(map(torch.equal, wanted, found)) and len(wanted) == len(found)
+    assert len(wanted) == len(found)
+    assert all(map(torch.equal, wanted, found))
     loss_of(wanted).backward()
     loss_of(found).backward()
     check_gradients(whole, stages, modules)
@@ -118,7 +120,7 @@ def test_a_mask_that_is_not_given_goes_on_as_none():
     modules = [stage_module(graph, stage, seed=0).eval() for stage in stages]
     given = inputs_of(graph, padded=False)
 
-    found = flat(tuple(run(graph, stages, modules, given).values()))
+    found = flat(tuple(run(graph, modules, given).values()))
 
     assert all(map(torch.equal, flat(composer.build(graph, seed=0).eval()(**given)), found))
 
@@ -138,7 +140,5 @@ def test_more_stages_than_steps_are_refused():
 
 
 def test_the_source_of_a_stage_is_read_like_that_of_a_model(golden):
-    from pathlib import Path
-
     stage = cut(composer.graph("specs/patterns/hierarchical_skips.yaml"), [3, 6])[2]
     golden(Path(__file__).parent / "stage.py.txt", composer.source(stage.graph))

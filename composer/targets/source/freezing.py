@@ -52,7 +52,7 @@ def layers_of(stack: Stack, numbers: tuple[int, ...]) -> str:
     )
     if len(numbers) == count:
         return layers
-    if stack.first or numbers != tuple(range(first, last + 1)):
+    if stack.family or numbers != tuple(range(first, last + 1)):
         one = ", ".join(f"{layers}[{number}]" for number in numbers)
         return f"({one}{',' if len(numbers) == 1 else ''})"
     return f"{layers}[{first or ''}:{'' if last + 1 == count else last + 1}]"

@@ -96,7 +96,7 @@ def _loop(into: Stack, owner: Stack, names: list[str], numbers: dict[int, int]) 
         yield f"for layer, other in zip(self.{to}.layers, self.{source}.layers):"
         yield from (f"    {_step('layer', n)} = {_step('other', n)}" for n in names)
         return
-    rest = list(range(1, len(into.layers)))
+    rest = list(range(1, len(into.layers))) if not into.family else []
     if to == source and set(numbers.values()) == {0} and list(numbers) == rest:
         yield f"for layer in self.{to}.layers[1:]:"
         yield from (f"    {_step('layer', n)} = {_step(f'self.{to}.layers[0]', n)}" for n in names)
