@@ -45,6 +45,20 @@ class Tensor:
             shape[0] = pieces(shape[0], self.mesh.dp)[place[0]]
         return tuple(shape)
 
+    def start(self, place: Place) -> tuple[int, ...]:
+        """Where its part on one device begins in the whole."""
+        start, shape = [0] * len(self.shape), list(self.shape)
+        if self.axis is not None:
+            cut = pieces(shape[self.axis], self.mesh.tp)
+            start[self.axis], shape[self.axis] = sum(cut[: place[1]]), cut[place[1]]
+        if self.sharded and shape:
+            start[0] += sum(pieces(shape[0], self.mesh.dp)[: place[0]])
+        return tuple(start)
+
+    def first(self, place: Place) -> bool:
+        """Whether a device is the first of those that hold the same part."""
+        return (self.sharded or place[0] == 0) and (self.axis is not None or place[1] == 0)
+
     @property
     def how(self) -> str:
         """How it is spread, in words."""

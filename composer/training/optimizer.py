@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from composer.graph.graph import Graph
 from composer.language.train import TrainFields
 from composer.optim import param_groups
+from composer.parallel.ranks import alike
 
 from .errors import training_error
 
@@ -28,7 +29,7 @@ def adamw(model: nn.Module, graph: Graph, settings: TrainFields) -> torch.optim.
         raise training_error("T502", f"every parameter of '{graph.name}' is frozen")
     device = groups[0]["params"][0].device.type
     betas = (settings.betas[0], settings.betas[1])
-    return torch.optim.AdamW(groups, betas=betas, fused=device in _FUSED)
+    return torch.optim.AdamW(alike(groups), betas=betas, fused=device in _FUSED)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.metadata import version
 from math import isfinite
 from pathlib import Path
@@ -15,16 +16,20 @@ from torch import Tensor, nn
 
 from composer.graph.graph import Graph
 from composer.language.train import TrainFields
+from composer.parallel.apply import parallelize
+from composer.parallel.plan import Plan
+from composer.parallel.ranks import Ranks, clip
 from composer.targets.source.emit import emit
 
-from . import checkpoint
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, save, save_together
 from .data import IGNORED, Batch, Data, evaluation_batches, training_batches
 from .errors import training_error
 from .logs import Row
 from .optimizer import adamw, optimizer_tensors, restore_optimizer
 from .randomness import random_numbers, random_tensors, restore_random
 from .schedule import share
+from .shards import Pieces
+from .spread import Spread, mesh_text
 
 _ONLY_WATCHING = {"log_every", "eval_every", "eval_batches", "checkpoint_every", "keep"}
 
@@ -34,17 +39,22 @@ class Run:
 
     def __init__(
         self, model: nn.Module, graph: Graph, data: Data, settings: TrainFields,
-        device: torch.device,
+        device: torch.device, layout: Plan, ranks: Ranks,
     ) -> None:  # fmt: skip
         self.settings, self.data, self.device = settings, data, device
+        self.spread, self.ranks = Spread(layout, ranks), ranks
+        self.share = (ranks.place[0], ranks.copies)
         self.model = model.to(device)
+        if ranks.mesh is not None:
+            parallelize(self.model, graph, ranks.mesh, layout.asked)
         self.forward = torch.compile(model) if settings.compile else model
         self.optimizer = adamw(model, graph, settings)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.identity = _identity(graph, data, settings, device)
+        self.identity["the mesh"] = mesh_text(layout.asked)
         self.step = self.batches = 0
         self.sums = _Sums(device)
-        self.stream: Iterator[Batch] = training_batches(data, settings, 0)
+        self.stream: Iterator[Batch] = training_batches(data, settings, 0, self.share)
 
     def update(self) -> Tensor:
         """Makes one update; gives the norm of its gradients before they were cut."""
@@ -52,11 +62,15 @@ class Run:
         batches = [next(self.stream) for _ in range(self.settings.accumulate)]
         self.batches += len(batches)
         # A mean over all of them: means of batches would weigh the tokens of short ones more.
-        count = max(sum(int((targets != IGNORED).sum()) for _, targets in batches), 1)
+        counted = torch.tensor(sum(int((targets != IGNORED).sum()) for _, targets in batches))
+        count = max(int(self.ranks.over_copies(counted.to(self.device))), 1)
+        count_each = count / self.ranks.copies  # gradients of copies are averaged
         for inputs, targets in batches:
             loss = self._loss(inputs, targets, self.sums, self.settings.label_smoothing)
-            (loss / count).backward()  # type: ignore[no-untyped-call]
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip or float("inf"))
+            (loss / count_each).backward()  # type: ignore[no-untyped-call]
+        limit = self.settings.clip or float("inf")
+        together = clip if self.spread.together else nn.utils.clip_grad_norm_
+        norm = together(self.model.parameters(), limit)
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share(self.step, self.settings)
         self.optimizer.step()
@@ -69,7 +83,7 @@ class Run:
 
         Raises TrainingError where the loss is no number any more.
         """
-        loss, accuracy = self.sums.means()
+        loss, accuracy = self.sums.means(self.ranks)
         self.sums = _Sums(self.device)
         self._check(loss)
         return Row(self.step, "train", loss, accuracy, self._rate(), float(norm))
@@ -79,11 +93,10 @@ class Run:
         """The means over what is held out."""
         self.model.eval()
         sums = _Sums(self.device)
-        for number, (inputs, targets) in enumerate(evaluation_batches(self.data, self.settings)):
-            if number == self.settings.eval_batches:
-                break
-            self._loss(inputs, targets, sums)
-        loss, accuracy = sums.means()
+        batches = evaluation_batches(self.data, self.settings, self.share)
+        for (inputs, targets), counts in batches:
+            self._loss(inputs, targets, sums if counts else _Sums(self.device))
+        loss, accuracy = sums.means(self.ranks)
         return Row(self.step, "evaluation", loss, accuracy, self._rate())
 
     def save(self, folder: Path) -> Path:
@@ -91,34 +104,39 @@ class Run:
 
         Raises TrainingError where that is not possible, or the loss is no number any more.
         """
-        self._check(float(self.sums.loss))
-        tensors = {
+        sums = self.sums.numbers(self.ranks)
+        self._check(sums[0])
+        tensors: dict[str, dict[str, Tensor]] = {
             "model": model_tensors(self.model),
             "optimizer": optimizer_tensors(self.optimizer, self.model),
-            "random": random_tensors(self.device),
         }
-        state = {
-            "step": self.step,
-            "batches": self.batches,
-            "sums": self.sums.numbers(),
-            "random": random_numbers(),
-            "run": self.identity,
-        }
-        return checkpoint.save(folder, self.step, tensors, state, self.settings.keep)
+        state = {"step": self.step, "batches": self.batches, "sums": sums, "run": self.identity}
+        keep = self.settings.keep
+        if self.spread.together:
+            write = partial(self.spread.write, groups=tensors, device=self.device)
+            return save_together(folder, self.step, write, tensors, state, keep, self.ranks)
+        tensors["random"] = random_tensors(self.device)
+        state["random"] = random_numbers()
+        return save(folder, self.step, tensors, state, keep)
 
     def restore(self, found: Checkpoint) -> None:
         """Goes back to what a checkpoint holds.
 
         Raises TrainingError where it is that of another model.
         """
-        state = found.state
+        state, spread = found.state, self.spread
         with torch.no_grad():
-            _copy(found.tensors("model"), model_tensors(self.model), found.path)
-        restore_optimizer(self.optimizer, self.model, found.tensors("optimizer"))
+            spread.fill(model_tensors(self.model), Pieces(found.path, "model"), found.path)
+        averages = spread.averages(Pieces(found.path, "optimizer"), self.model)
+        restore_optimizer(self.optimizer, self.model, averages)
         self.step, self.batches = state["step"], state["batches"]
-        self.sums = _Sums(self.device, state["sums"])
-        self.stream = training_batches(self.data, self.settings, self.batches)
-        restore_random(found.tensors("random"), state["random"], self.device)
+        self.sums = _Sums(self.device, state["sums"] if self.share[0] == 0 else (0.0, 0, 0))
+        self.stream = training_batches(self.data, self.settings, self.batches, self.share)
+        as_before = state["run"].get("the mesh") == self.identity["the mesh"]
+        if spread.together:
+            spread.restore_random(found.path, self.device, as_before=as_before)
+        elif as_before:
+            restore_random(found.tensors("random"), state["random"], self.device)
 
     def _loss(
         self, inputs: Mapping[str, Tensor], targets: Tensor, sums: _Sums, smoothing: float = 0.0
@@ -162,11 +180,11 @@ class _Sums:
         self.hits += hits
         self.count += count
 
-    def numbers(self) -> list[float]:
-        return [self.loss.item(), self.hits.item(), self.count.item()]
+    def numbers(self, ranks: Ranks) -> list[float]:
+        return [ranks.over_copies(each).item() for each in (self.loss, self.hits, self.count)]
 
-    def means(self) -> tuple[float, float]:
-        loss, hits, count = self.numbers()
+    def means(self, ranks: Ranks) -> tuple[float, float]:
+        loss, hits, count = self.numbers(ranks)
         return loss / max(count, 1), hits / max(count, 1)
 
 
@@ -177,16 +195,6 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     for name, tensor in state.items():
         first.setdefault(id(tensor), name)
     return {name: state[name] for name in first.values()}
-
-
-def _copy(saved: Mapping[str, Tensor], own: Mapping[str, Tensor], path: Path) -> None:
-    """Fills a model's tensors with those that were saved."""
-    shapes = [{name: one.shape for name, one in group.items()} for group in (saved, own)]
-    if shapes[0] != shapes[1]:
-        names = sorted(dict(shapes[0].items() ^ shapes[1].items()))
-        raise training_error("T503", f"'{path}' is of another model: see '{names[0]}'")
-    for name, tensor in own.items():
-        tensor.copy_(saved[name])
 
 
 def _identity(

@@ -1,0 +1,178 @@
+"""The process group: where this process stands in a mesh, and the little that ranks tell each other."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor, Partial, Replicate
+
+from composer.language.parallel import Parallelism
+
+from .apply import mesh_for
+from .plan import Place, refusal
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """This process among all of them; without a mesh it is alone."""
+
+    mesh: DeviceMesh | None = None
+
+    @property
+    def world(self) -> int:
+        """Number of processes."""
+        return 1 if self.mesh is None else self.mesh.size()
+
+    @property
+    def rank(self) -> int:
+        """Its number; the first one writes what there is once."""
+        return 0 if self.mesh is None else dist.get_rank()
+
+    @property
+    def place(self) -> Place:
+        """Its place along dp and along tp."""
+        if self.mesh is None:
+            return (0, 0)
+        return (self.mesh.get_local_rank("dp"), self.mesh.get_local_rank("tp"))
+
+    @property
+    def copies(self) -> int:
+        """Shares that a batch is cut into."""
+        return 1 if self.mesh is None else self.mesh["dp"].size()
+
+    def over_copies(self, tensor: Tensor) -> Tensor:
+        """The sum of a tensor along dp."""
+        if self.mesh is not None:
+            tensor = tensor.clone()
+            dist.all_reduce(tensor, group=self.mesh.get_group("dp"))
+        return tensor
+
+    def wait(self) -> None:
+        """Until every rank has come here."""
+        if self.mesh is not None:
+            dist.barrier()
+
+    def from_first(self, number: int) -> int:
+        """A number that the first rank knows."""
+        if self.mesh is None:
+            return number
+        told = torch.tensor([number], device=self.mesh.device_type)
+        dist.broadcast(told, src=0)
+        return int(told)
+
+    def agree(self, what: Mapping[str, object]) -> None:
+        """Checks that all ranks do the same thing.
+
+        Raises SpecError on all of them with the names of what differs.
+        """
+        if self.mesh is None:
+            return
+        digests = b"".join(hashlib.sha256(str(value).encode()).digest() for value in what.values())
+        own = torch.frombuffer(bytearray(digests), dtype=torch.uint8).to(self.mesh.device_type)
+        every = [torch.empty_like(own) for _ in range(self.world)]
+        dist.all_gather(every, own)
+        rows = torch.stack(every).view(self.world, len(what), -1)
+        other = (rows != rows[0]).any(-1)
+        names = [name for name, unlike in zip(what, other.any(0).tolist(), strict=True) if unlike]
+        if names:
+            who = [str(rank) for rank, unlike in enumerate(other.any(1).tolist()) if unlike]
+            raise refusal(
+                f"{', '.join(names)} of rank {', '.join(who)} differ from those of rank 0",
+                "start every rank with the same command",
+            )
+
+
+@contextmanager
+def launched(asked: Parallelism) -> Iterator[Ranks]:
+    """The ranks that a launcher such as torchrun has started, or one that is alone.
+
+    A process group that exists already is used and left. Raises SpecError where the number of
+    processes is not that of the mesh.
+    """
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if dist.is_initialized():
+        yield Ranks(mesh_for(asked))
+        return
+    if started == 1:
+        if asked.mesh.world > 1:
+            count = asked.mesh.world
+            raise refusal(
+                f"the mesh has {count} devices, but one process runs",
+                f"torchrun --nproc-per-node {count} -m composer ...",
+            )
+        yield Ranks()
+        return
+    if torch.cuda.is_available():
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    try:
+        yield Ranks(mesh_for(asked))
+    finally:
+        dist.destroy_process_group()
+
+
+def clip(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
+    """Cuts gradients to a norm, that of all ranks together; gives the norm before.
+
+    As `torch.nn.utils.clip_grad_norm_`, for parameters that are spread over meshes of several kinds.
+    """
+    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    total = _squares(grads).sqrt()
+    factor = (limit / (total + 1e-6)).clamp(max=1.0)
+    for grad in grads:
+        own = grad.to_local() if isinstance(grad, DTensor) else grad
+        own.mul_(factor.to(own.dtype))
+    return total
+
+
+def _squares(grads: Iterable[Tensor]) -> Tensor:
+    """The sum of the squares of all gradients: one message for each way they are spread."""
+    groups: dict[tuple[object, ...], list[Tensor]] = {}
+    meshes: dict[tuple[object, ...], tuple[DeviceMesh, list[int]]] = {}
+    for grad in grads:
+        spread: tuple[object, ...] = ()
+        own = grad
+        if isinstance(grad, DTensor):
+            if any(isinstance(place, Partial) for place in grad.placements):
+                raise AssertionError("gradients are added up before they are cut")
+            axes = [
+                axis
+                for axis, place in enumerate(grad.placements)
+                if not isinstance(place, Replicate)
+            ]
+            spread = (grad.device_mesh.mesh_dim_names, tuple(axes))
+            meshes[spread] = (grad.device_mesh, axes)
+            own = grad.to_local()
+        groups.setdefault(spread, []).append(own.detach().float().square().sum())
+    total: Tensor | None = None
+    for spread, squares in groups.items():
+        part = torch.stack(squares).sum()
+        if spread:
+            mesh, axes = meshes[spread]
+            for axis in axes:
+                dist.all_reduce(part, group=mesh.get_group(axis))
+        total = part if total is None else total + part
+    assert total is not None, "there is at least one gradient"
+    return total
+
+
+def alike(groups: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Groups of an optimizer in which all parameters are spread alike, as its kernels want them."""
+    made = []
+    for group in groups:
+        parts: dict[object, list[nn.Parameter]] = {}
+        for parameter in group["params"]:  # type: ignore[attr-defined]
+            mesh = parameter.device_mesh.mesh_dim_names if isinstance(parameter, DTensor) else None
+            parts.setdefault(mesh, []).append(parameter)
+        made += [{**group, "params": part} for part in parts.values()]
+    return made
