@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,37 +70,38 @@ class Ranks:
         dist.broadcast(told, src=0)
         return int(told)
 
-    def agree(self, what: Mapping[str, object]) -> None:
-        """Checks that all ranks do the same thing.
 
-        Raises SpecError on all of them with the names of what differs.
-        """
-        if self.mesh is None:
-            return
-        digests = b"".join(hashlib.sha256(str(value).encode()).digest() for value in what.values())
-        own = torch.frombuffer(bytearray(digests), dtype=torch.uint8).to(self.mesh.device_type)
-        every = [torch.empty_like(own) for _ in range(self.world)]
-        dist.all_gather(every, own)
-        rows = torch.stack(every).view(self.world, len(what), -1)
-        other = (rows != rows[0]).any(-1)
-        names = [name for name, unlike in zip(what, other.any(0).tolist(), strict=True) if unlike]
-        if names:
-            who = [str(rank) for rank, unlike in enumerate(other.any(1).tolist()) if unlike]
-            raise refusal(
-                f"{', '.join(names)} of rank {', '.join(who)} differ from those of rank 0",
-                "start every rank with the same command",
-            )
+def agree(what: Mapping[str, object]) -> None:
+    """Checks that all ranks of the process group do the same thing.
+
+    Raises SpecError on all of them with the names of what differs.
+    """
+    digests = b"".join(hashlib.sha256(str(value).encode()).digest() for value in what.values())
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    own = torch.frombuffer(bytearray(digests), dtype=torch.uint8).to(device)
+    every = [torch.empty_like(own) for _ in range(dist.get_world_size())]
+    dist.all_gather(every, own)
+    rows = torch.stack(every).view(len(every), len(what), -1)
+    unlike = (rows != rows[0]).any(-1)
+    names = [name for name, one in zip(what, unlike.any(0).tolist(), strict=True) if one]
+    if names:
+        who = ", ".join(str(rank) for rank, one in enumerate(unlike.any(1).tolist()) if one)
+        raise refusal(
+            f"not all ranks do the same: {', '.join(names)} of rank {who} differ from rank 0",
+            "start every rank with the same command",
+        )
 
 
 @contextmanager
-def launched(asked: Parallelism) -> Iterator[Ranks]:
+def launched(asked: Parallelism, what: Mapping[str, object]) -> Iterator[Ranks]:
     """The ranks that a launcher such as torchrun has started, or one that is alone.
 
     A process group that exists already is used and left. Raises SpecError where the number of
-    processes is not that of the mesh.
+    processes is not that of the mesh, and where `what` they do is not the same.
     """
     started = int(os.environ.get("WORLD_SIZE", "1"))
     if dist.is_initialized():
+        agree(what)
         yield Ranks(mesh_for(asked))
         return
     if started == 1:
@@ -115,7 +117,10 @@ def launched(asked: Parallelism) -> Iterator[Ranks]:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "nccl" if torch.cuda.is_available() else "gloo"
     dist.init_process_group(backend, timeout=timedelta(minutes=30))
+    # What parts make is put together before it leaves the model, and nothing changes it in place.
+    warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view")
     try:
+        agree(what)
         yield Ranks(mesh_for(asked))
     finally:
         dist.destroy_process_group()

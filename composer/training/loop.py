@@ -30,7 +30,7 @@ from .data import Data
 from .errors import training_error
 from .logs import Log, Row, Silent, Watch, plot, read_log
 from .randomness import seeded
-from .run import Run
+from .run import Run, identity
 from .shards import join
 
 CHECKPOINTS = "checkpoints"
@@ -76,12 +76,12 @@ def train(
         check_together(chosen, asked)
     layout = plan(graph, asked, batch=chosen.batch_size)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with launched(asked) as ranks:
+    what = {**identity(graph, data, chosen, device), "parallel": asked, "resume": resume}
+    with launched(asked, what) as ranks:
         watching = watch if watch is not None and ranks.rank == 0 else Silent()
         seed = chosen.seed + _BETWEEN_COPIES * ranks.place[0]
         with _alone(Path(out), ranks), seeded(seed, device):
             run = Run(model, graph, data, chosen, device, layout, ranks)
-            ranks.agree({**run.identity, "the settings": chosen, "the way to go on": resume})
             return _trained(run, Path(out), resume, watching, tensorboard=tensorboard)
 
 

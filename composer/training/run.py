@@ -50,7 +50,7 @@ class Run:
         self.forward = torch.compile(model) if settings.compile else model
         self.optimizer = adamw(model, graph, settings)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
-        self.identity = _identity(graph, data, settings, device)
+        self.identity = identity(graph, data, settings, device)
         self.identity["the mesh"] = mesh_text(layout.asked)
         self.step = self.batches = 0
         self.sums = _Sums(device)
@@ -197,7 +197,7 @@ def model_tensors(model: nn.Module) -> dict[str, Tensor]:
     return {name: state[name] for name in first.values()}
 
 
-def _identity(
+def identity(
     graph: Graph, data: Data, settings: TrainFields, device: torch.device
 ) -> dict[str, Any]:
     """All that the numbers of a run depend on, by what it is called."""
