@@ -76,7 +76,8 @@ def mesh_for(asked: Parallelism, device: str | None = None) -> DeviceMesh:
             f"torchrun --nproc-per-node {sizes.world}, or another --mesh",
         )
     kind = device or ("cuda" if torch.distributed.get_backend() == "nccl" else "cpu")
-    return init_device_mesh(kind, (sizes.dp, sizes.tp), mesh_dim_names=("dp", "tp"))
+    names = ("pp", "dp", "tp") if sizes.pp > 1 else ("dp", "tp")
+    return init_device_mesh(kind, tuple(getattr(sizes, n) for n in names), mesh_dim_names=names)
 
 
 def check_sharing(model: nn.Module, graph: Graph) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import torch
@@ -20,6 +21,7 @@ from torch.distributed.pipelining import PipelineStage, Schedule1F1B, ScheduleGP
 from composer.graph.cuts import starts
 from composer.graph.cutting import Stage, cut, held_by_several
 from composer.graph.graph import Graph
+from composer.graph.tensors import first_names
 from composer.language.parallel import PpFields
 
 from .stages import StageModule, named, stage_module
@@ -104,7 +106,7 @@ class Pipeline:
     shared: Mapping[str, dist.ProcessGroup] = field(default_factory=dict)
     _made: dict[object, Schedule] = field(default_factory=dict, repr=False)
     _loss: Loss | None = field(default=None, repr=False)
-    _count: int = 1
+    _count: float = 1
 
     @property
     def stage(self) -> Stage:
@@ -117,7 +119,7 @@ class Pipeline:
         return self.module.model
 
     def step(
-        self, inputs: Mapping[str, Tensor], targets: Tensor, loss: Loss, *, count: int = 1
+        self, inputs: Mapping[str, Tensor], targets: Tensor, loss: Loss, *, count: float = 1
     ) -> Tensor:
         """Runs a batch forward and backward, which adds to the gradients.
 
@@ -168,7 +170,7 @@ class Pipeline:
         total = torch.zeros((), dtype=torch.float64, device=self.device)
         grads = [p.grad for p in self.model.parameters() if p.grad is not None]
         for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and self._counts(name):
+            if parameter.grad is not None and self.owns(name):
                 total += parameter.grad.square().sum()
         dist.all_reduce(total, group=self.group)
         norm = total.sqrt()
@@ -176,11 +178,15 @@ class Pipeline:
             grad.mul_((limit / (norm + 1e-6)).clamp(max=1.0))  # as in torch
         return norm
 
-    def _counts(self, name: str) -> bool:
-        """Whether this stage is the first that holds a tensor."""
-        whole = self.stage.tensors.get(name)
-        holders = [s.number for s in self.stages if whole in s.tensors.values()]
-        return not holders or holders[0] == self.stage.number
+    def owns(self, name: str) -> bool:
+        """Whether this stage is the first that holds a tensor of its model."""
+        whole = self.stage.tensors.get(self.first_names[name])
+        return all(whole not in s.tensors.values() for s in self.stages[: self.stage.number])
+
+    @cached_property
+    def first_names(self) -> dict[str, str]:
+        """For each name of a tensor of the stage's model the first one in its graph."""
+        return first_names(self.stage.graph)
 
     def _score(self, outputs: Tensor | tuple[Tensor, ...], targets: Tensor) -> Tensor:
         """The loss of a microbatch, as torch's schedules ask for it."""

@@ -32,6 +32,7 @@ from .logs import Log, Row, Silent, Watch, plot, read_log
 from .randomness import seeded
 from .run import Run, identity
 from .shards import join
+from .staged import StagedRun
 
 CHECKPOINTS = "checkpoints"
 _BETWEEN_COPIES = 1_000_003  # of seeds, so that copies drop out different units
@@ -81,7 +82,8 @@ def train(
         watching = watch if watch is not None and ranks.rank == 0 else Silent()
         seed = chosen.seed + _BETWEEN_COPIES * ranks.place[0]
         with _alone(Path(out), ranks), seeded(seed, device):
-            run = Run(model, graph, data, chosen, device, layout, ranks)
+            made_by = StagedRun if asked.mesh.pp > 1 else Run
+            run = made_by(model, graph, data, chosen, device, layout, ranks)
             return _trained(run, Path(out), resume, watching, tensorboard=tensorboard)
 
 
@@ -91,9 +93,22 @@ def check_together(settings: TrainFields, asked: Parallelism) -> None:
     Raises SpecError.
     """
     if asked.mesh.pp > 1:
-        raise refusal("training along pp is not a part of this loop", "--mesh pp=1")
+        check_stages(settings, asked)
     if settings.compile:
         raise refusal("a model over several devices is not compiled", "--set train.compile=false")
+
+
+def check_stages(settings: TrainFields, asked: Parallelism) -> None:
+    """What stages cannot be trained with.
+
+    Raises SpecError.
+    """
+    if asked.mesh.tp > 1:
+        raise refusal("stages along pp are not split along tp, too", "tp: 1")
+    if asked.mesh.dp > 1 and asked.fsdp is not None:
+        raise refusal("copies of stages are whole, and not sharded along dp", "fsdp: false")
+    if settings.precision != "float32":
+        raise refusal("stages are trained in float32", "--set train.precision=float32")
 
 
 def _trained(run: Run, folder: Path, resume: Resume, watch: Watch, *, tensorboard: bool) -> Result:

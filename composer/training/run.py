@@ -44,16 +44,14 @@ class Run:
         self.settings, self.data, self.device = settings, data, device
         self.spread, self.ranks = Spread(layout, ranks), ranks
         self.share = (ranks.place[0], ranks.copies)
-        self.model = model.to(device)
-        if ranks.mesh is not None:
-            parallelize(self.model, graph, ranks.mesh, layout.asked)
-        self.forward = torch.compile(model) if settings.compile else model
-        self.optimizer = adamw(model, graph, settings)
+        self.model = self._placed(model, graph, layout)
+        self.forward = torch.compile(self.model) if settings.compile else self.model
+        self.optimizer = adamw(self.model, graph, settings)
         self.rates = [group["lr"] for group in self.optimizer.param_groups]
         self.identity = identity(graph, data, settings, device)
         self.identity["the mesh"] = mesh_text(layout.asked)
         self.step = self.batches = 0
-        self.sums = _Sums(device)
+        self.sums = Sums(device)
         self.stream: Iterator[Batch] = training_batches(data, settings, 0, self.share)
 
     def update(self) -> Tensor:
@@ -65,12 +63,9 @@ class Run:
         counted = torch.tensor(sum(int((targets != IGNORED).sum()) for _, targets in batches))
         count = max(int(self.ranks.over_copies(counted.to(self.device))), 1)
         count_each = count / self.ranks.copies  # gradients of copies are averaged
-        for inputs, targets in batches:
-            loss = self._loss(inputs, targets, self.sums, self.settings.label_smoothing)
-            (loss / count_each).backward()  # type: ignore[no-untyped-call]
-        limit = self.settings.clip or float("inf")
-        together = clip if self.spread.together else nn.utils.clip_grad_norm_
-        norm = together(self.model.parameters(), limit)
+        for inputs, targets in map(self._here, batches):
+            self._learn(inputs, targets, count_each)
+        norm = self._norm(self.settings.clip or float("inf"))
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share(self.step, self.settings)
         self.optimizer.step()
@@ -84,7 +79,7 @@ class Run:
         Raises TrainingError where the loss is no number any more.
         """
         loss, accuracy = self.sums.means(self.ranks)
-        self.sums = _Sums(self.device)
+        self.sums = Sums(self.device)
         self._check(loss)
         return Row(self.step, "train", loss, accuracy, self._rate(), float(norm))
 
@@ -92,10 +87,10 @@ class Run:
     def evaluate(self) -> Row:
         """The means over what is held out."""
         self.model.eval()
-        sums = _Sums(self.device)
+        sums = Sums(self.device)
         batches = evaluation_batches(self.data, self.settings, self.share)
-        for (inputs, targets), counts in batches:
-            self._loss(inputs, targets, sums if counts else _Sums(self.device))
+        for batch, counts in batches:
+            self._score(*self._here(batch), sums if counts else Sums(self.device))
         loss, accuracy = sums.means(self.ranks)
         return Row(self.step, "evaluation", loss, accuracy, self._rate())
 
@@ -130,7 +125,7 @@ class Run:
         averages = spread.averages(Pieces(found.path, "optimizer"), self.model)
         restore_optimizer(self.optimizer, self.model, averages)
         self.step, self.batches = state["step"], state["batches"]
-        self.sums = _Sums(self.device, state["sums"] if self.share[0] == 0 else (0.0, 0, 0))
+        self.sums = Sums(self.device, state["sums"] if self.share[0] == 0 else (0.0, 0, 0))
         self.stream = training_batches(self.data, self.settings, self.batches, self.share)
         as_before = state["run"].get("the mesh") == self.identity["the mesh"]
         if spread.together:
@@ -138,20 +133,42 @@ class Run:
         elif as_before:
             restore_random(found.tensors("random"), state["random"], self.device)
 
+    def _placed(self, model: nn.Module, graph: Graph, layout: Plan) -> nn.Module:
+        """What of the model this rank trains, on its device."""
+        model = model.to(self.device)
+        if self.ranks.mesh is not None:
+            parallelize(model, graph, self.ranks.mesh, layout.asked)
+        return model
+
+    def _here(self, batch: Batch) -> Batch:
+        """A batch on the device."""
+        inputs, targets = batch
+        here = {name: value.to(self.device) for name, value in inputs.items()}
+        return here, targets.to(self.device)
+
+    def _learn(self, inputs: Mapping[str, Tensor], targets: Tensor, count: float) -> None:
+        """Adds the gradients of a batch's loss, divided by `count`."""
+        loss = self._loss(inputs, targets, self.sums, self.settings.label_smoothing)
+        (loss / count).backward()  # type: ignore[no-untyped-call]
+
+    def _norm(self, limit: float) -> Tensor:
+        """The norm of all gradients, which are cut to a limit."""
+        together = clip if self.spread.together else nn.utils.clip_grad_norm_
+        return together(self.model.parameters(), limit)
+
+    def _score(self, inputs: Mapping[str, Tensor], targets: Tensor, sums: Sums) -> None:
+        """Adds the losses and hits of a batch to `sums`."""
+        self._loss(inputs, targets, sums)
+
     def _loss(
-        self, inputs: Mapping[str, Tensor], targets: Tensor, sums: _Sums, smoothing: float = 0.0
+        self, inputs: Mapping[str, Tensor], targets: Tensor, sums: Sums, smoothing: float = 0.0
     ) -> Tensor:
         """The sum of the losses of a batch; losses and hits are added to `sums`."""
-        inputs = {name: value.to(self.device) for name, value in inputs.items()}
-        targets = targets.to(self.device)
         half = self.settings.precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             scores = getattr(self.forward(**inputs), self.data.output)
-        rows, wanted = scores.float().flatten(0, -2), targets.flatten()
-        loss = F.cross_entropy(
-            rows, wanted, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing
-        )
-        sums.add(loss.detach(), (rows.argmax(-1) == wanted).sum(), (wanted != IGNORED).sum())
+        loss = loss_of(scores, targets, smoothing)
+        sums.add(loss.detach(), *hits_and_count(scores, targets))
         return loss
 
     def _rate(self) -> float:
@@ -166,7 +183,7 @@ class Run:
             )  # fmt: skip
 
 
-class _Sums:
+class Sums:
     """Losses, hits and targets since the last row; on the device, so that nothing waits for it."""
 
     def __init__(self, device: torch.device, numbers: Sequence[float] = (0.0, 0, 0)) -> None:
@@ -176,16 +193,33 @@ class _Sums:
         self.count = torch.tensor(count, dtype=torch.int64, device=device)
 
     def add(self, loss: Tensor, hits: Tensor, count: Tensor) -> None:
+        """Adds those of a batch."""
         self.loss += loss
         self.hits += hits
         self.count += count
 
     def numbers(self, ranks: Ranks) -> list[float]:
+        """Loss, hits and number of targets, of all copies."""
         return [ranks.over_copies(each).item() for each in (self.loss, self.hits, self.count)]
 
     def means(self, ranks: Ranks) -> tuple[float, float]:
+        """Loss and accuracy by target."""
         loss, hits, count = self.numbers(ranks)
         return loss / max(count, 1), hits / max(count, 1)
+
+
+def loss_of(scores: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The sum of the losses of scores (..., classes) at targets that are not ignored."""
+    rows, wanted = scores.float().flatten(0, -2), targets.flatten()
+    return F.cross_entropy(
+        rows, wanted, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing
+    )
+
+
+def hits_and_count(scores: Tensor, targets: Tensor) -> Tensor:
+    """How many of the best scores are right, and how many targets are not ignored, int64 (2,)."""
+    hits = (scores.argmax(-1) == targets).sum()
+    return torch.stack([hits, (targets != IGNORED).sum()])
 
 
 def model_tensors(model: nn.Module) -> dict[str, Tensor]:
