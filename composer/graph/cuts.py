@@ -22,12 +22,18 @@ def starts(graph: Graph, count: int, cuts: Sequence[str] | None) -> list[int]:
     """The numbers of the steps with which the later of `count` stages begin.
 
     With `cuts` these are the steps of these names; without, the most expensive stage is as cheap as
-    can be, by the operations of a forward pass. Raises ValueError where there are fewer steps.
+    can be, by the operations of a forward pass.
+
+    Raises ValueError where there are fewer steps, and where `cuts` make another number of stages.
     """
     found = steps(graph)
     if cuts is not None:
         numbers = _numbers(found)
-        return sorted(numbers[name] for name in cuts)
+        made = sorted({numbers[name] for name in cuts if name in numbers} - {0})
+        if len(made) != count - 1:
+            msg = f"cuts at {', '.join(cuts) or 'nothing'} do not make {count} stages"
+            raise ValueError(msg)
+        return made
     if count > len(found):
         msg = f"'{graph.name}' runs in {len(found)} steps, too few for {count} stages"
         raise ValueError(msg)

@@ -32,7 +32,7 @@ from .logs import Log, Row, Silent, Watch, plot, read_log
 from .randomness import seeded
 from .run import Run, identity
 from .shards import join
-from .staged import StagedRun
+from .staged import StagedRun, check_stages
 
 CHECKPOINTS = "checkpoints"
 _BETWEEN_COPIES = 1_000_003  # of seeds, so that copies drop out different units
@@ -74,7 +74,7 @@ def train(
     chosen = settings or getattr(made, "train", None) or TrainFields()
     asked = parallel or getattr(made, "parallel", None) or Parallelism()
     if asked.mesh.world > 1:
-        check_together(chosen, asked)
+        check_together(graph, chosen, asked)
     layout = plan(graph, asked, batch=chosen.batch_size)
     device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     what = {**identity(graph, data, chosen, device), "parallel": asked, "resume": resume}
@@ -87,28 +87,15 @@ def train(
             return _trained(run, Path(out), resume, watching, tensorboard=tensorboard)
 
 
-def check_together(settings: TrainFields, asked: Parallelism) -> None:
+def check_together(graph: Graph, settings: TrainFields, asked: Parallelism) -> None:
     """What several ranks cannot do.
 
     Raises SpecError.
     """
     if asked.mesh.pp > 1:
-        check_stages(settings, asked)
+        check_stages(graph, settings, asked)
     if settings.compile:
         raise refusal("a model over several devices is not compiled", "--set train.compile=false")
-
-
-def check_stages(settings: TrainFields, asked: Parallelism) -> None:
-    """What stages cannot be trained with.
-
-    Raises SpecError.
-    """
-    if asked.mesh.tp > 1:
-        raise refusal("stages along pp are not split along tp, too", "tp: 1")
-    if asked.mesh.dp > 1 and asked.fsdp is not None:
-        raise refusal("copies of stages are whole, and not sharded along dp", "fsdp: false")
-    if settings.precision != "float32":
-        raise refusal("stages are trained in float32", "--set train.precision=float32")
 
 
 def _trained(run: Run, folder: Path, resume: Resume, watch: Watch, *, tensorboard: bool) -> Result:

@@ -10,10 +10,13 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from composer.graph.cuts import starts
 from composer.graph.graph import Graph
 from composer.graph.tensors import first_names
+from composer.language.parallel import Parallelism
+from composer.language.train import TrainFields
 from composer.parallel.pipeline import Outputs, Pipeline, pipeline
-from composer.parallel.plan import Plan
+from composer.parallel.plan import Plan, refusal
 from composer.parallel.ranks import Ranks
 from composer.parallel.stages import fill
 
@@ -72,6 +75,32 @@ class StagedRun(Run):
             numbers += each
         dist.broadcast(numbers, self.stages.ranks[-1], group=self.stages.group)
         sums.add(loss, numbers[0], numbers[1])
+
+
+def check_stages(graph: Graph, settings: TrainFields, asked: Parallelism) -> None:
+    """What stages cannot be trained with.
+
+    Raises SpecError.
+    """
+    mesh, pp = asked.mesh, asked.pp
+    if mesh.tp > 1:
+        raise refusal("stages along pp are not split along tp, too", "tp: 1")
+    if mesh.dp > 1 and asked.fsdp is not None:
+        raise refusal("copies of stages are whole, and not sharded along dp", "fsdp: false")
+    if settings.precision != "float32":
+        raise refusal("stages are trained in float32", "--set train.precision=float32")
+    try:
+        starts(graph, mesh.pp, pp.cuts)
+    except ValueError as error:
+        raise refusal(str(error), f"--mesh pp={len(pp.cuts or ()) + 1}") from None
+    parts = pp.microbatches or mesh.pp
+    if pp.schedule == "1f1b" and parts < mesh.pp:
+        why = f"1f1b wants a microbatch for each of {mesh.pp} stages, not {parts}"
+        raise refusal(why, f"--set parallel.pp.microbatches={mesh.pp}")
+    if settings.batch_size % (parts * mesh.dp):
+        why = f"a batch of {settings.batch_size} does not divide into {parts} microbatches"
+        near = max(settings.batch_size // (parts * mesh.dp), 1) * parts * mesh.dp
+        raise refusal(f"{why} for each of dp: {mesh.dp}", f"--set train.batch_size={near}")
 
 
 class StagedSpread(Spread):

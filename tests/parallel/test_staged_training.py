@@ -107,6 +107,10 @@ def test_one_process_goes_on_from_a_checkpoint_of_stages(folder):
     [
         (Parallelism(MeshFields(pp=2, tp=2)), "not split along tp"),
         (Parallelism(MeshFields(pp=2, dp=2)), "not sharded along dp"),
+        (Parallelism(MeshFields(pp=9)), "5 steps, too few for 9 stages"),
+        (Parallelism(MeshFields(pp=3), pp=PpFields(cuts=["logits"])), "do not make 3 stages"),
+        (Parallelism(MeshFields(pp=2), pp=PpFields(microbatches=1)), "1f1b wants a microbatch"),
+        (Parallelism(MeshFields(pp=3)), "a batch of 8 does not divide into 3 microbatches"),
     ],
 )
 def test_what_stages_cannot_be_is_refused_before_anything_starts(asked, why, tmp_path):

@@ -134,6 +134,11 @@ def test_cuts_are_put_in_order():
     assert starts(composer.graph(TIED), 3, ["logits", "decoder.layers.2"]) == [2, 6]
 
 
+def test_cuts_that_make_another_number_of_stages_are_refused():
+    with pytest.raises(ValueError, match="do not make 3 stages"):
+        starts(composer.graph(TIED), 3, ["decoder.layers.2", "decoder.layers.9"])
+
+
 def test_more_stages_than_steps_are_refused():
     with pytest.raises(ValueError, match="7 steps, too few for 8 stages"):
         starts(composer.graph(TIED), 8, None)
