@@ -87,7 +87,9 @@ def test_what_cannot_be_split_is_whole_and_said():
 
 
 def test_what_shares_a_parameter_with_something_whole_is_whole():
-    spec = SPECS["tied"].replace("head: lm}}", "head: {kind: linear, out_features: 51, bias: false}}}")
+    spec = SPECS["tied"].replace(
+        "head: lm}}", "head: {kind: linear, out_features: 51, bias: false}}}"
+    )
     made = planned(spec, tp=2).splitting
 
     assert "decoder.embed" not in made.split
@@ -149,8 +151,9 @@ def test_the_command_prints_what_a_program_reads(capsys):
     data = json.loads(capsys.readouterr().out)
 
     assert data["mesh"] == {"dp": 8, "tp": 8, "pp": 1}
-    assert sum(part["held"]["weights"] for part in data["parts"]) == (
-        data["device"]["fullest"]["weights"]
+    assert (
+        sum(part["held"]["weights"] for part in data["parts"])
+        == (data["device"]["fullest"]["weights"])
     )
     assert data["tensors"]["decoder.layers.0.attention.o.weight"]["on_rank_0"] == [512, 512]
 

@@ -105,11 +105,15 @@ def test_the_log_is_that_of_one_process(folder):
     for a, b in zip(one, four, strict=True):
         assert b.loss == pytest.approx(a.loss, rel=1e-5)
         assert b.accuracy == a.accuracy
-        assert b.grad_norm == (None if a.grad_norm is None else pytest.approx(a.grad_norm, rel=1e-4))
+        assert b.grad_norm == (
+            None if a.grad_norm is None else pytest.approx(a.grad_norm, rel=1e-4)
+        )
 
 
 def test_a_run_goes_on_exactly(folder):
-    whole, stopped = (load_file(folder / name / "model.safetensors") for name in ("whole", "stopped"))
+    whole, stopped = (
+        load_file(folder / name / "model.safetensors") for name in ("whole", "stopped")
+    )
 
     assert all(torch.equal(whole[name], stopped[name]) for name in whole)
     assert read_log(folder / "whole") == read_log(folder / "stopped")
