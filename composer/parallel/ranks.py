@@ -53,7 +53,7 @@ class Ranks:
     def over_copies(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor along dp."""
         if self.mesh is not None:
-            tensor = tensor.clone()
+            tensor = tensor.to(self.mesh.device_type, copy=True)
             dist.all_reduce(tensor, group=self.mesh.get_group("dp"))
         return tensor
 
