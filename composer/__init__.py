@@ -27,6 +27,7 @@ from composer.components.options import Natural, Number, Positive, PositiveNumbe
 from composer.diagnostics import Problem, SpecError
 from composer.generation import generate
 from composer.optim import param_groups
+from composer.parallel import parallelize
 from composer.plugins import load_plugin
 from composer.shapes import Axes, Size
 
@@ -58,6 +59,7 @@ __all__ = [
     "load_adapter",
     "load_plugin",
     "merge",
+    "parallelize",
     "param_groups",
     "save_adapter",
     "source",

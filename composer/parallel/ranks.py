@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.tensor import DTensor, Partial, Replicate
+from torch.distributed.tensor import DTensor
 
 from composer.language.parallel import Parallelism
 
@@ -53,7 +53,7 @@ class Ranks:
     def over_copies(self, tensor: Tensor) -> Tensor:
         """The sum of a tensor along dp."""
         if self.mesh is not None:
-            tensor = tensor.clone()
+            tensor = tensor.to(self.mesh.device_type, copy=True)
             dist.all_reduce(tensor, group=self.mesh.get_group("dp"))
         return tensor
 
@@ -130,8 +130,9 @@ def clip(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     """Cuts gradients to a norm, that of all ranks together; gives the norm before.
 
     As `torch.nn.utils.clip_grad_norm_`, for parameters that are spread over meshes of several kinds.
+    Gradients are first spread as their parameters are.
     """
-    grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    grads = [grad for parameter in parameters if (grad := _settled(parameter)) is not None]
     total = _squares(grads).sqrt()
     factor = (limit / (total + 1e-6)).clamp(max=1.0)
     for grad in grads:
@@ -140,35 +141,34 @@ def clip(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     return total
 
 
+def _settled(parameter: nn.Parameter) -> Tensor | None:
+    """The gradient of a parameter; one that is only a summand on each rank is added up."""
+    grad = parameter.grad
+    if isinstance(grad, DTensor) and isinstance(parameter, DTensor):
+        if grad.placements != parameter.placements:
+            parameter.grad = grad.redistribute(placements=parameter.placements)
+        return parameter.grad
+    return grad
+
+
 def _squares(grads: Iterable[Tensor]) -> Tensor:
     """The sum of the squares of all gradients: one message for each way they are spread."""
-    groups: dict[tuple[object, ...], list[Tensor]] = {}
-    meshes: dict[tuple[object, ...], tuple[DeviceMesh, list[int]]] = {}
+    sums: dict[tuple[object, ...], Tensor] = {}
+    groups: dict[tuple[object, ...], list[dist.ProcessGroup]] = {}
     for grad in grads:
-        spread: tuple[object, ...] = ()
+        key: tuple[object, ...] = ()
         own = grad
         if isinstance(grad, DTensor):
-            if any(isinstance(place, Partial) for place in grad.placements):
-                raise AssertionError("gradients are added up before they are cut")
-            axes = [
-                axis
-                for axis, place in enumerate(grad.placements)
-                if not isinstance(place, Replicate)
-            ]
-            spread = (grad.device_mesh.mesh_dim_names, tuple(axes))
-            meshes[spread] = (grad.device_mesh, axes)
-            own = grad.to_local()
-        groups.setdefault(spread, []).append(own.detach().float().square().sum())
-    total: Tensor | None = None
-    for spread, squares in groups.items():
-        part = torch.stack(squares).sum()
-        if spread:
-            mesh, axes = meshes[spread]
-            for axis in axes:
-                dist.all_reduce(part, group=mesh.get_group(axis))
-        total = part if total is None else total + part
-    assert total is not None, "there is at least one gradient"
-    return total
+            mesh, own = grad.device_mesh, grad.to_local()
+            axes = [n for n, place in enumerate(grad.placements) if not place.is_replicate()]
+            key = (mesh.mesh_dim_names, tuple(axes))
+            groups[key] = [mesh.get_group(axis) for axis in axes]
+        square = own.detach().float().square().sum()
+        sums[key] = sums[key] + square if key in sums else square
+    for key, part in sums.items():
+        for group in groups.get(key, []):
+            dist.all_reduce(part, group=group)
+    return torch.stack(list(sums.values())).sum()
 
 
 def alike(groups: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -61,7 +61,7 @@ class Run:
         self.batches += len(batches)
         # A mean over all of them: means of batches would weigh the tokens of short ones more.
         counted = torch.tensor(sum(int((targets != IGNORED).sum()) for _, targets in batches))
-        count = max(int(self.ranks.over_copies(counted.to(self.device))), 1)
+        count = max(int(self.ranks.over_copies(counted)), 1)
         count_each = count / self.ranks.copies  # gradients of copies are averaged
         for inputs, targets in map(self._here, batches):
             self._learn(inputs, targets, count_each)

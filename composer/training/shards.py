@@ -31,14 +31,6 @@ class Piece:
     written: bool = True
 
 
-def whole_pieces(tensors: Mapping[str, Tensor], *, written: bool) -> dict[str, Piece]:
-    """Tensors that every rank has all of; one rank writes them."""
-    return {
-        name: Piece(tensor, (0,) * tensor.dim(), tuple(tensor.shape), written)
-        for name, tensor in tensors.items()
-    }
-
-
 def write(folder: Path, name: str, rank: int, pieces: Mapping[str, Piece]) -> None:
     """Writes the pieces of one rank, and beside them where they belong."""
     file = f"{name}-{rank:05d}.safetensors"
