@@ -50,8 +50,15 @@ class TrainFields(Fields):
     label_smoothing: Probability = Field(
         default=0.0, description="Share of the target that goes to all classes alike."
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="bfloat16 computes under autocast; parameters stay float32."
+    precision: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="bfloat16 and float16 compute under autocast, the latter with losses that are "
+        "scaled; parameters stay float32.",
+    )
+    matmul_precision: Literal["highest", "high", "medium"] = Field(
+        default="highest",
+        description="How exact products of float32 are: high takes TensorFloat32 or three of "
+        "bfloat16, medium one of bfloat16, where the device has them.",
     )
     compile: bool = Field(default=False, description="Whether torch.compile is used.")
     seed: Natural = Field(default=0, description="Of the start, of the order and of dropout.")

@@ -86,7 +86,8 @@ def train(
     with launched(asked, what) as ranks:
         watching = watch if watch is not None and ranks.rank == 0 else Silent()
         seed = chosen.seed + _BETWEEN_COPIES * ranks.place[0]
-        with _alone(Path(out), ranks), seeded(seed, device):
+        exact = products(chosen.matmul_precision)
+        with _alone(Path(out), ranks), seeded(seed, device), exact:
             made_by = StagedRun if asked.mesh.pp > 1 else Run
             run = made_by(model, graph, data, chosen, device, layout, ranks, objective)
             return _trained(run, Path(out), resume, watching, tensorboard=tensorboard)
@@ -105,6 +106,10 @@ def check_together(
         raise refusal("a model that is being compressed is trained on one device", "--mesh dp=1")
     if asked.mesh.pp > 1:
         check_stages(graph, settings, asked)
+    if settings.precision == "float16":
+        raise refusal(
+            "losses in float16 are scaled on one device", "--set train.precision=bfloat16"
+        )
     if settings.compile:
         raise refusal("a model over several devices is not compiled", "--set train.compile=false")
 
@@ -134,6 +139,17 @@ def _alone(folder: Path, ranks: Ranks) -> Iterator[None]:
     """Keeps other runs out of a folder; the first rank holds the lock for all."""
     with locked(folder) if ranks.rank == 0 else nullcontext():
         yield
+
+
+@contextmanager
+def products(precision: str) -> Iterator[None]:
+    """How exact products of float32 are; at the end they are as they were."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _step(run: Run, folder: Path, log: Log | None, watch: Watch) -> Path | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
 
 from composer.graph.graph import Graph
 from composer.language.train import TrainFields
@@ -31,6 +32,8 @@ from .schedule import share
 from .shards import Pieces
 from .spread import Spread, mesh_text
 
+_HALF = {"bfloat16": torch.bfloat16, "float16": torch.float16}
+_LEAST_SCALE = 2.0**-24  # of a loss in float16; gradients that are too large even so are no numbers
 _ONLY_WATCHING = {"log_every", "eval_every", "eval_batches", "checkpoint_every", "keep"}
 
 
@@ -56,12 +59,17 @@ class Run:
             **self.objective.identity,
             "the mesh": mesh_text(layout.asked),
         }
+        self.scaler = GradScaler(device.type, enabled=settings.precision == "float16")
         self.step = self.batches = 0
         self.sums = Sums(device)
         self.stream: Iterator[Batch] = training_batches(data, settings, 0, self.share)
 
     def update(self) -> Tensor:
-        """Makes one update; gives the norm of its gradients before they were cut."""
+        """Makes one update; gives the norm of its gradients before they were cut.
+
+        In float16 an update whose gradients are too large is left out, and the scale of the loss
+        falls; it is a step all the same.
+        """
         self.model.train()
         batches = [next(self.stream) for _ in range(self.settings.accumulate)]
         self.batches += len(batches)
@@ -71,10 +79,12 @@ class Run:
         count_each = count / self.ranks.copies  # gradients of copies are averaged
         for inputs, targets in map(self._here, batches):
             self._learn(inputs, targets, count_each)
+        self.scaler.unscale_(self.optimizer)
         norm = self._norm(self.settings.clip or float("inf"))
         for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
             group["lr"] = rate * share(self.step, self.settings)
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.optimizer.zero_grad()
         self.step += 1
         return norm
@@ -114,6 +124,7 @@ class Run:
         if beside := model_tensors(self.beside):
             tensors["beside"] = beside
         state = {"step": self.step, "batches": self.batches, "sums": sums, "run": self.identity}
+        state["scaler"] = self.scaler.state_dict()
         keep = self.settings.keep
         if self.spread.together:
             write = partial(self.spread.write, groups=tensors, device=self.device)
@@ -135,6 +146,8 @@ class Run:
         parameters = parameters_by_name(self.model, self.beside)
         averages = spread.averages(Pieces(found.path, "optimizer"), parameters)
         restore_optimizer(self.optimizer, parameters, averages)
+        if scale := state["scaler"]:
+            self.scaler.load_state_dict(scale)
         self.step, self.batches = state["step"], state["batches"]
         self.sums = Sums(self.device, state["sums"] if self.share[0] == 0 else (0.0, 0, 0))
         self.stream = training_batches(self.data, self.settings, self.batches, self.share)
@@ -160,7 +173,7 @@ class Run:
     def _learn(self, inputs: Mapping[str, Tensor], targets: Tensor, count: float) -> None:
         """Adds the gradients of a batch's loss, divided by `count`."""
         loss = self._loss(inputs, targets, self.sums, self.settings.label_smoothing)
-        (loss / count).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss / count).backward()  # type: ignore[no-untyped-call]
 
     def _norm(self, limit: float) -> Tensor:
         """The norm of all gradients, which are cut to a limit."""
@@ -175,8 +188,8 @@ class Run:
         self, inputs: Mapping[str, Tensor], targets: Tensor, sums: Sums, smoothing: float = 0.0
     ) -> Tensor:
         """The sum of the losses of a batch; losses and hits are added to `sums`."""
-        half = self.settings.precision == "bfloat16"
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+        half = _HALF.get(self.settings.precision)
+        with torch.autocast(self.device.type, half, enabled=half is not None):
             scored = self.objective.score(self.forward, inputs, targets, smoothing)
         sums.add(scored.loss.detach(), scored.hits, scored.count)
         return scored.loss
@@ -186,6 +199,11 @@ class Run:
         return self.settings.lr * share(self.step - 1, self.settings)
 
     def _check(self, loss: float) -> None:
+        if self.scaler.get_scale() < _LEAST_SCALE:
+            raise training_error(
+                "T505", f"gradients are no numbers in float16 at step {self.step}",
+                "--set train.precision=bfloat16",
+            )  # fmt: skip
         if not isfinite(loss):
             raise training_error(
                 "T505", f"the loss is {loss} at step {self.step}",

@@ -7,6 +7,7 @@ Each run is a process of its own, killed by SIGKILL: at its n-th operation on fi
 middle of a checkpoint, or after a random time. It is started again until it ends. Then parameters,
 the optimizer's averages, random states and the log must equal, bit by bit, those of a run that was
 left alone. With `--without PART`, a part of the state is not restored, and nearly no run may pass.
+`--precision float16` scales losses so that some updates are left out; without `scaler` it is taken.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -46,7 +48,7 @@ train:
    eval_every: 6, eval_batches: 2, checkpoint_every: 2, keep: 1}
 """
 TEXT = " ".join(f"{n} times {n + 1} is {n * (n + 1)}." for n in range(12))
-PARTS = ("random", "cursor", "optimizer", "schedule", "sums")
+PARTS = ("random", "cursor", "optimizer", "schedule", "sums", "scaler")
 OPERATIONS = ("mkdir", "rename", "fsync", "open", "unlink", "rmdir", "replace")
 
 
@@ -57,11 +59,13 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", choices=PARTS, help="a part that is not restored")
     parser.add_argument("--timed", type=float, default=0.4, help="share of kills after a time")
+    parser.add_argument("--precision", choices=("float32", "float16"), default="float32")
     chosen = parser.parse_args()
+    precision = "float16" if chosen.without == "scaler" else chosen.precision
     torch.set_num_threads(1)  # a process that is forked has none of the others' threads
     with tempfile.TemporaryDirectory() as folder:
         same, landed = campaign(
-            Path(folder), chosen.runs, chosen.seed, chosen.without, chosen.timed
+            Path(folder), chosen.runs, chosen.seed, chosen.without, chosen.timed, precision
         )
     kills = sum(landed.values())
     print(f"{same} of {chosen.runs} runs are bit-identical after {kills} kills, which landed")  # noqa: T201 - the report
@@ -72,7 +76,12 @@ def main() -> int:
 
 
 def campaign(
-    folder: Path, runs: int, seed: int, without: str | None = None, timed: float = 0.4
+    folder: Path,
+    runs: int,
+    seed: int,
+    without: str | None = None,
+    timed: float = 0.4,
+    precision: str = "float32",
 ) -> tuple[int, Counter[str]]:
     """How many runs end as one that is left alone, and where kills have landed.
 
@@ -81,7 +90,7 @@ def campaign(
     chance = random.Random(seed)
     text = folder / "text.txt"
     text.write_text(TEXT)
-    work = prepared(text)
+    work = prepared(text, precision)
     assert attempt(lambda: work(folder / "whole", None)) == 0
     wanted = digest(folder / "whole")
     same, landed = 0, Counter[str]()
@@ -93,9 +102,11 @@ def campaign(
     return same, landed
 
 
-def prepared(text: Path) -> Callable[[Path, str | None], None]:
+def prepared(text: Path, precision: str) -> Callable[[Path, str | None], None]:
     """One process of a run; what is the same in all of them is made once, before they fork."""
-    spec = composer.load(SPEC)
+    spec = composer.load(SPEC, overrides=[f"train.precision={precision}"])
+    # From here the scale falls until gradients are numbers, and rises to where they are none again.
+    running.GradScaler = partial(running.GradScaler, init_scale=2.0**24, growth_interval=2)
     data = read_data(spec, text, evaluation=text)
     graph, model = composer.graph(spec), composer.build(spec, seed=0)
     source = composer.source(graph)
@@ -117,7 +128,7 @@ def forget(part: str) -> None:
     whole = running.Run.restore
 
     def restore(run: running.Run, found: checkpoint.Checkpoint) -> None:
-        gathered = run.optimizer.state_dict()
+        gathered, scale = run.optimizer.state_dict(), run.scaler.state_dict()
         whole(run, found)
         if part == "random":
             torch.manual_seed(0)
@@ -125,6 +136,8 @@ def forget(part: str) -> None:
             run.stream = running.training_batches(run.data, run.settings, run.batches + 1)
         elif part == "optimizer":
             run.optimizer.load_state_dict(gathered)
+        elif part == "scaler":
+            run.scaler.load_state_dict(scale)
         elif part == "sums":
             run.sums = running._Sums(run.device)
 

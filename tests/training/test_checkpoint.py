@@ -83,7 +83,21 @@ def failing(patch: pytest.MonkeyPatch, count: int, code: int) -> list[int]:
     for name in OPERATIONS:
         patch.setattr(os, name, guard(getattr(os, name)))
     patch.setattr(checkpoint, "save_file", guard(checkpoint.save_file))
+    patch.setattr(Path, "write_text", short(Path.write_text, left, code))
     return left
+
+
+def short(write_text, left: list[int], code: int):
+    """A write that fails when half of the text is there."""
+
+    def call(path, text, **options):
+        left[0] -= 1
+        if left[0] == 0:
+            write_text(path, text[: len(text) // 2], **options)
+            raise OSError(code, os.strerror(code))
+        return write_text(path, text, **options)
+
+    return call
 
 
 class PowerLoss(BaseException):

@@ -14,10 +14,21 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="runs are forked and killed")
-@pytest.mark.parametrize("without", [None, "random", "cursor", "optimizer"])
-def test_only_a_run_that_restores_everything_ends_as_if_never_killed(without):
+@pytest.mark.parametrize(
+    ("without", "precision"),
+    [
+        (None, "float32"),
+        (None, "float16"),
+        ("random", "float32"),
+        ("cursor", "float32"),
+        ("optimizer", "float32"),
+        ("schedule", "float32"),
+        ("scaler", "float16"),
+    ],
+)
+def test_only_a_run_that_restores_everything_ends_as_if_never_killed(without, precision):
     runs = 2 if without is None else 1
-    chosen = ["--runs", str(runs), "--seed", "1", "--timed", "0"]
+    chosen = ["--runs", str(runs), "--seed", "1", "--timed", "0", "--precision", precision]
     chosen += [] if without is None else ["--without", without]
     done = subprocess.run(
         [sys.executable, "-m", "tests.training.crashes", *chosen],

@@ -21,7 +21,7 @@ from .masks import check_starts, mask_of
 from .past import Past, Pasts
 
 
-class ComposerForCausalLM(Built, GenerationMixin):
+class ComposerForCausalLM(Built, GenerationMixin):  # type: ignore[no-untyped-call]
     """A causal language model that was built from a spec; `model` is the built module.
 
     With `labels`, token ids of which -100 is left out, it returns their loss, shifted by one.

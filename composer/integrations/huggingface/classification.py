@@ -17,7 +17,7 @@ from .embeddings import embedding
 from .masks import check_starts, mask_of
 
 
-class ComposerForSequenceClassification(Built):
+class ComposerForSequenceClassification(Built):  # type: ignore[no-untyped-call]
     """A classifier of texts that was built from a spec; `model` is the built module.
 
     With `labels` it returns their loss as models of `transformers` do: cross entropy for one class
@@ -30,8 +30,8 @@ class ComposerForSequenceClassification(Built):
         if found is None:
             raise ValueError("a classifier reads one input of tokens and scores classes once")
         item, self.output, classes = found
-        if len(config.id2label) != classes:
-            why = f"there are {len(config.id2label)} labels, but '{self.output}' scores {classes}"
+        if config.num_labels != classes:
+            why = f"there are {config.num_labels} labels, but '{self.output}' scores {classes}"
             raise ValueError(why)
         super().__init__(config)
         self.read = item

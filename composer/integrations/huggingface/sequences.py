@@ -24,7 +24,7 @@ from .past import Past, Pasts
 _IGNORED = -100
 
 
-class ComposerForConditionalGeneration(Built, GenerationMixin):
+class ComposerForConditionalGeneration(Built, GenerationMixin):  # type: ignore[no-untyped-call]
     """An encoder-decoder that was built from a spec; `model` is the built module.
 
     With `labels`, token ids of which -100 is left out, it returns their loss; the decoder then
