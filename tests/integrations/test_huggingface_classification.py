@@ -93,6 +93,21 @@ def test_padding_changes_nothing_and_is_refused_where_it_would():
         _wrapped(learned)(_tokens(), attention_mask=given.flip(1))
 
 
+def test_a_model_that_also_scores_classes_predicts_tokens_and_states_are_no_classes():
+    from composer.integrations.huggingface import ComposerForCausalLM, wrap
+
+    both = SPEC.replace("encoder", "decoder").replace(
+        "outputs: {", "outputs: {logits: {from: decoder, head: lm}, "
+    )
+    states = SPEC.partition("outputs")[0] + (
+        "modules: {first: {kind: pool, from: encoder, by: first}}\noutputs: {state: {from: first}}\n"
+    )
+
+    assert isinstance(_wrapped(both), ComposerForCausalLM)
+    with pytest.raises(ValueError, match="scores the next token"):
+        wrap(torch.nn.Identity(), states)
+
+
 def test_labels_that_are_too_few_are_refused():
     with pytest.raises(ValueError, match="2 labels, but 'mood' scores 3"):
         _wrapped(id2label={0: "no", 1: "yes"})

@@ -45,6 +45,7 @@ def trained(data, folder, steps):
     return learner.model
 
 
+@pytest.mark.filterwarnings("ignore:.*LeafSpec:FutureWarning")  # of torch, about Lightning
 def test_lightning_learns_what_a_loop_of_ones_own_learns(tmp_path):
     (tmp_path / "text.txt").write_text("one and two and three and four and " * 8)
     data = read_data(SPEC, tmp_path / "text.txt", settings=Settings(length=8))

@@ -66,9 +66,9 @@ def wrap(
     made = spec if isinstance(spec, ModelSpec) else load_spec(spec, size=size, overrides=overrides)
     graph = graph_of(made)
     cls = _class_of(graph)
-    classes = text_to_classes(graph)
-    if classes is not None and "id2label" not in more:
-        more["num_labels"] = classes[2]
+    found = text_to_classes(graph)
+    if found is not None and cls is ComposerForSequenceClassification and "id2label" not in more:
+        more["num_labels"] = found[2]
     return cls(ComposerConfig.of(made, **more), model)
 
 
@@ -80,9 +80,12 @@ def load(folder: str | Path) -> Wrapped:
 
 def _class_of(graph: Graph) -> type[Wrapped]:
     """The class that a graph fits. Raises ValueError where there is none."""
-    if text_to_classes(graph) is not None:
+    try:
+        decoding = decoding_of(graph)
+    except ValueError:
+        if text_to_classes(graph) is None:
+            raise
         return ComposerForSequenceClassification
-    decoding = decoding_of(graph)
     if len(decoding.graph.inputs) == 1:
         next_token(graph)
         return ComposerForCausalLM

@@ -70,10 +70,10 @@ class ComposerForSequenceClassification(Built):  # type: ignore[no-untyped-call]
 def text_to_classes(graph: Graph) -> tuple[Input, str, int] | None:
     """The only input of a graph, its only output of classes, and how many these are.
 
-    None where it reads more than tokens, or no output or several score classes.
+    None where it reads more than tokens, or no head or several score classes.
     """
     item = graph.inputs[0]
-    shapes = [(one.name, one.value.shape) for one in graph.outputs]
+    shapes = [(one.name, one.value.shape) for one in graph.outputs if one.head is not None]
     scored = [(name, shape[1]) for name, shape in shapes if len(shape) == 2]  # noqa: PLR2004 - batch and classes
     if len(graph.inputs) > 1 or not isinstance(item.node.component, Tokens) or len(scored) != 1:
         return None
