@@ -65,9 +65,9 @@ def wrapped(spec):
     return _wrapped(spec)
 
 
-def _llama():
+def _llama(*more):
     change = [each for each in SMALL["specs/mistral.yaml"] if "window" not in each]
-    return composer.load(ROOT / "specs/llama.yaml", overrides=change)
+    return composer.load(ROOT / "specs/llama.yaml", overrides=[*change, *more])
 
 
 def test_what_is_saved_is_loaded(wrapped, tmp_path):
@@ -138,8 +138,9 @@ def test_generation_runs_each_token_once(wrapped):
     assert lengths == [6, 1, 1, 1]
 
 
-def test_padding_before_a_text_changes_nothing():
-    wrapped = _wrapped(_llama())
+@pytest.mark.parametrize("padding", ["mask", PAD])
+def test_padding_before_a_text_changes_nothing(padding):
+    wrapped = _wrapped(_llama(f"inputs.tokens.padding={padding}"))
     tokens, pad = _tokens(), torch.full((2, 3), PAD)
     padded = torch.cat([pad, tokens], dim=1)
     mask = (torch.arange(9) >= 3).long().expand(2, -1)
