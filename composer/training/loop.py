@@ -86,7 +86,7 @@ def train(
     with launched(asked, what) as ranks:
         watching = watch if watch is not None and ranks.rank == 0 else Silent()
         seed = chosen.seed + _BETWEEN_COPIES * ranks.place[0]
-        exact = products(chosen.matmul_precision)
+        exact = _products(chosen.matmul_precision)
         with _alone(Path(out), ranks), seeded(seed, device), exact:
             made_by = StagedRun if asked.mesh.pp > 1 else Run
             run = made_by(model, graph, data, chosen, device, layout, ranks, objective)
@@ -142,7 +142,7 @@ def _alone(folder: Path, ranks: Ranks) -> Iterator[None]:
 
 
 @contextmanager
-def products(precision: str) -> Iterator[None]:
+def _products(precision: str) -> Iterator[None]:
     """How exact products of float32 are; at the end they are as they were."""
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision(precision)

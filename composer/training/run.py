@@ -146,7 +146,7 @@ class Run:
         parameters = parameters_by_name(self.model, self.beside)
         averages = spread.averages(Pieces(found.path, "optimizer"), parameters)
         restore_optimizer(self.optimizer, parameters, averages)
-        if scale := state["scaler"]:
+        if scale := state.get("scaler"):
             self.scaler.load_state_dict(scale)
         self.step, self.batches = state["step"], state["batches"]
         self.sums = Sums(self.device, state["sums"] if self.share[0] == 0 else (0.0, 0, 0))
