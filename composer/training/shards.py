@@ -18,6 +18,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from composer.targets.files import write_file
+
 Starts = tuple[int, ...]
 
 
@@ -104,9 +106,8 @@ class Pieces:
 
 def join(folder: Path, name: str, out: Path) -> None:
     """Writes the tensors of a group to one file of safetensors."""
-    part = out.with_name(f".{out.name}.part")
-    save_file(Pieces(folder, name).whole(), part)
-    part.replace(out)
+    tensors = Pieces(folder, name).whole()
+    write_file(out, lambda path: save_file(tensors, path))
 
 
 def _one_file(folder: Path, file: str) -> dict[str, Any]:
