@@ -24,7 +24,9 @@ from composer.graph.graph import Graph
 from composer.graph.tensors import first_names
 from composer.language.parallel import PpFields
 
+from .ranks import scale, settled, squares
 from .stages import StageModule, named, stage_module
+from .styles import local
 
 Outputs = dict[str, Tensor | list[Tensor]]
 Loss = Callable[[Outputs, Tensor], Tensor]
@@ -162,20 +164,21 @@ class Pipeline:
                 continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad, group=group)
+            grad = settled(parameter)
+            assert grad is not None, "it has been given one"
+            dist.all_reduce(local(grad), group=group)
 
     @torch.no_grad()
     def clip(self, limit: float) -> Tensor:
         """The norm of all gradients of all stages; where it is over the limit, cuts them to it."""
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and self.owns(name):
-                total += parameter.grad.square().sum()
+        pairs = ((name, settled(p)) for name, p in self.model.named_parameters())
+        grads = {name: grad for name, grad in pairs if grad is not None}
+        if own := [grad for name, grad in grads.items() if self.owns(name)]:
+            total += squares(own)
         dist.all_reduce(total, group=self.group)
         norm = total.sqrt()
-        for grad in grads:
-            grad.mul_((limit / (norm + 1e-6)).clamp(max=1.0))  # as in torch
+        scale(grads.values(), limit, norm)
         return norm
 
     def owns(self, name: str) -> bool:
