@@ -66,7 +66,9 @@ def in_words(layout: Plan) -> str:
     lines = [f"{stages}dp {mesh.dp} × tp {mesh.tp} = {mesh.world} devices"]
     if mesh.pp > 1:
         pp = layout.asked.pp
-        lines.append(f"along pp: stages, {pp.schedule} of {pp.microbatches or mesh.pp} microbatches")
+        lines.append(
+            f"along pp: stages, {pp.schedule} of {pp.microbatches or mesh.pp} microbatches"
+        )
     if mesh.dp > 1 and fsdp is None:
         lines.append("along dp: copies, whose gradients are averaged")
     elif mesh.dp > 1 and fsdp is not None:

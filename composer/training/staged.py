@@ -44,6 +44,8 @@ class StagedRun(Run):
         split(self.stages.model, own, self.ranks.mesh)
         self.spread = StagedSpread(own, self.ranks, self.stages, model_tensors(model))
         self.sharded = layout.asked.fsdp is not None
+        if self.sharded and self.ranks.copies > 1:
+            self.stages.peers = self.ranks.mesh.get_group("dp")
         return self.stages.model
 
     def _learn(self, inputs: Mapping[str, Tensor], targets: Tensor, count: float) -> None:

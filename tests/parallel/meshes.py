@@ -45,6 +45,7 @@ def staged(name: str, asked: Parallelism) -> list[float]:
     row = pipeline(graph, asked.pp, rows=mesh.mesh.flatten(1).T.tolist(), seed=0)
     layout = plan_stages(graph, asked).plans[row.stage.number]
     split(row.model, layout, mesh)
+    row.peers = mesh.get_group("dp")
     optimizer = torch.optim.AdamW(alike([{"params": list(row.model.parameters())}]), lr=2e-2)
     found = []
     for inputs, targets in batches(name):
@@ -71,5 +72,10 @@ def summed(outputs: Outputs, targets: Tensor) -> Tensor:
 
 
 if __name__ == "__main__":
-    results = run(8, compared, Path(sys.argv[1]), [(name, "all") for name in SPECS])
+    results = run(
+        8,
+        compared,
+        Path(sys.argv[1]),
+        [(name, "all") for name in ("tied", "one_layer", "pair", "two_stacks")],
+    )
     sys.stdout.writelines(f"{name}  {far:.1e}\n" for name, (far, _) in results.items())
