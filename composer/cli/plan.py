@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from . import output
 from .meshes import Mesh, asked_for
+from .plan_stages import show as show_stages
 from .reading import Color, Overrides, Plugins, Size, Spec, read
 from .units import readable
 
@@ -28,6 +30,12 @@ def plan(
         bool,
         typer.Option("--check", help="Compare the plan with the shapes that torch makes of it."),
     ] = False,
+    stage: Annotated[
+        int | None, typer.Option("--stage", min=0, help="Show this stage of a mesh with pp.")
+    ] = None,
+    source: Annotated[
+        bool, typer.Option("--source", help="Print the source of the --stage instead.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as JSON.")] = False,
     size: Size = None,
     overrides: Overrides = None,
@@ -36,26 +44,53 @@ def plan(
 ) -> None:
     """Show how a model is spread over devices, and the bytes that each holds to train it.
 
-    The mesh is that of the section `parallel`, unless --mesh gives another.
+    The mesh is that of the section `parallel`, unless --mesh gives another. Of a model in stages a
+    row for each is shown, or all of one --stage.
     """
-    from composer.parallel import report
     from composer.parallel.plan import plan as planned
-    from composer.parallel.plan import refusal
+    from composer.parallel.stage_plans import plan_stages
+    from composer.targets.source.emit import emit
 
     made, graph = read(spec, size, overrides, plugins)
     asked = asked_for(made, mesh, world)
-    if asked.mesh.pp > 1:
-        raise refusal("a plan is of one stage, and the mesh has several along pp", "--mesh pp=1")
+    _check_stage(stage, asked.mesh.pp, source=source)
     batch = None if made.train is None else made.train.batch_size
-    layout = planned(graph, asked, batch=batch)
+    if asked.mesh.pp == 1:
+        layout = planned(graph, asked, batch=batch)
+        _show(layout, as_json=as_json)
+        layouts = {"": layout}
+    else:
+        plans = plan_stages(graph, asked, batch=batch)
+        if source and stage is not None:
+            output.product(emit(plans.stages[stage].graph))
+        elif stage is not None:
+            _show(plans.plans[stage], as_json=as_json)
+        else:
+            show_stages(plans, as_json=as_json)
+        chosen = range(asked.mesh.pp) if stage is None else [stage]
+        layouts = {f"stage {number}, ": plans.plans[number] for number in chosen}
+    if check:
+        _check(layouts)
+
+
+def _check_stage(stage: int | None, stages: int, *, source: bool) -> None:
+    """Raises UsageError for a stage that is not there."""
+    if source and stage is None:
+        raise output.UsageError("--source wants --stage N")
+    if stage is not None and stage >= stages:
+        raise output.UsageError(f"--stage {stage}: the mesh has pp {stages}")
+
+
+def _show(layout: Plan, *, as_json: bool) -> None:
+    """One plan."""
+    from composer.parallel import report
+
     if as_json:
         output.product(json.dumps(report.data(layout), indent=2) + "\n")
     else:
         output.product(report.in_words(layout) + "\n")
         output.show(_table(layout))
         output.product("\n" + _totals(layout))
-    if check:
-        _check(layout)
 
 
 def _table(layout: Plan) -> RenderableType:
@@ -95,16 +130,17 @@ def _totals(layout: Plan) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _check(layout: Plan) -> None:
-    """Builds the model on the meta device for some ranks.
+def _check(layouts: Mapping[str, Plan]) -> None:
+    """Builds models on the meta device for some of their ranks, by what they are called.
 
     Exits with 1 where a shape differs.
     """
     from composer.parallel.verify import verify
 
-    wrong = verify(layout)
-    for one in wrong:
-        output.failure(f"rank {one.rank}: '{one.name}' is {one.found}, planned {one.planned}")
+    wrong = [(which, one) for which, layout in layouts.items() for one in verify(layout)]
+    for which, one in wrong:
+        found = f"'{one.name}' is {one.found}, planned {one.planned}"
+        output.failure(f"{which}rank {one.rank}: {found}")
     if wrong:
         raise typer.Exit(1)
     output.message("torch makes the same shapes of it")

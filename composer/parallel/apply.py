@@ -15,7 +15,7 @@ from torch.distributed.tensor import Replicate
 from composer.compiler import Source, load
 from composer.compiler import graph as graph_of
 from composer.graph.graph import Graph, Node
-from composer.language.parallel import Parallelism
+from composer.language.parallel import FsdpFields, Parallelism
 from composer.language.spec import ModelSpec
 
 from .plan import Plan, plan, refusal
@@ -53,15 +53,27 @@ def parallelize(
         raise refusal("stages along pp are cut before each is spread", "mesh: {pp: 1}")
     layout = plan(graph, asked)
     mesh = mesh_for(asked) if mesh is None else mesh
+    split(model, layout, mesh)
+    if asked.mesh.dp > 1 and asked.fsdp is None:
+        _copy(model, graph, mesh["dp"])
+        check_sharing(model, graph)
+    return model
+
+
+def split(model: nn.Module, layout: Plan, mesh: DeviceMesh) -> None:
+    """Splits a model along tp and shards it along dp as planned, in place; copies stay as they are.
+
+    Raises SpecError where the model does not share what its graph does.
+    """
+    asked, graph = layout.asked, layout.graph
     check_sharing(model, graph)
     if asked.mesh.tp > 1:
         _split(model, layout, mesh["tp"])
         _tie(model)
         check_sharing(model, graph)
-    if asked.mesh.dp > 1:
-        _spread(model, graph, asked, mesh["dp"])
+    if asked.mesh.dp > 1 and asked.fsdp is not None:
+        _shard(model, graph, asked.fsdp, mesh["dp"])
         check_sharing(model, graph)
-    return model
 
 
 def mesh_for(asked: Parallelism, device: str | None = None) -> DeviceMesh:
@@ -150,18 +162,19 @@ def _tie(model: nn.Module) -> None:
         tie()
 
 
-def _spread(model: nn.Module, graph: Graph, asked: Parallelism, mesh: DeviceMesh) -> None:
-    """Shards along dp, or keeps copies whose gradients are averaged."""
-    if asked.fsdp is None:
-        uncertain = any(node.component.data_dependent for _, node in graph.nodes())
-        group = mesh.get_group()
-        replicate(model, process_group=group, find_unused_parameters=uncertain)
-        return
-    half = asked.fsdp.precision == "bfloat16"
+def _copy(model: nn.Module, graph: Graph, mesh: DeviceMesh) -> None:
+    """Keeps copies along dp, whose gradients are averaged."""
+    uncertain = any(node.component.data_dependent for _, node in graph.nodes())
+    replicate(model, process_group=mesh.get_group(), find_unused_parameters=uncertain)
+
+
+def _shard(model: nn.Module, graph: Graph, asked: FsdpFields, mesh: DeviceMesh) -> None:
+    """Shards along dp."""
+    half = asked.precision == "bfloat16"
     policy = MixedPrecisionPolicy(
         param_dtype=torch.bfloat16 if half else None, reduce_dtype=torch.float32 if half else None
     )
-    if asked.fsdp.unit == "block":
+    if asked.unit == "block":
         for layer in units(model, graph):
             fully_shard(layer, mesh=mesh, mp_policy=policy)
     fully_shard(model, mesh=mesh, mp_policy=policy)

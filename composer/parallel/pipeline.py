@@ -24,7 +24,9 @@ from composer.graph.graph import Graph
 from composer.graph.tensors import first_names
 from composer.language.parallel import PpFields
 
+from .ranks import scale, settled, squares
 from .stages import StageModule, named, stage_module
+from .styles import local
 
 Outputs = dict[str, Tensor | list[Tensor]]
 Loss = Callable[[Outputs, Tensor], Tensor]
@@ -91,8 +93,10 @@ class Pipeline:
     """The stage of this process in a row of processes.
 
     `ranks` are the processes of the row, first stage first, and `group` is theirs. `shared` maps
-    first names in the whole graph to the groups of stages that hold the tensor. Every process calls
-    every method, with the same batch.
+    first names in the whole graph to the groups of stages that hold the tensor. `peers` are the
+    processes that have the other shards of a stage that is sharded: they go forward as often as this
+    one, whatever shapes each of them is given. Every process calls every method, those of a row with
+    the same batch.
     """
 
     graph: Graph
@@ -104,6 +108,7 @@ class Pipeline:
     microbatches: int
     schedule: Name = "1f1b"
     shared: Mapping[str, dist.ProcessGroup] = field(default_factory=dict)
+    peers: dist.ProcessGroup | None = None
     _made: dict[object, Schedule] = field(default_factory=dict, repr=False)
     _loss: Loss | None = field(default=None, repr=False)
     _count: float = 1
@@ -162,20 +167,21 @@ class Pipeline:
                 continue
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-            dist.all_reduce(parameter.grad, group=group)
+            grad = settled(parameter)
+            assert grad is not None, "it has been given one"
+            dist.all_reduce(local(grad), group=group)
 
     @torch.no_grad()
     def clip(self, limit: float) -> Tensor:
         """The norm of all gradients of all stages; where it is over the limit, cuts them to it."""
         total = torch.zeros((), dtype=torch.float64, device=self.device)
-        grads = [p.grad for p in self.model.parameters() if p.grad is not None]
-        for name, parameter in self.model.named_parameters():
-            if parameter.grad is not None and self.owns(name):
-                total += parameter.grad.square().sum()
+        pairs = ((name, settled(p)) for name, p in self.model.named_parameters())
+        grads = {name: grad for name, grad in pairs if grad is not None}
+        if own := [grad for name, grad in grads.items() if self.owns(name)]:
+            total += squares(own)
         dist.all_reduce(total, group=self.group)
         norm = total.sqrt()
-        for grad in grads:
-            grad.mul_((limit / (norm + 1e-6)).clamp(max=1.0))  # as in torch
+        scale(grads.values(), limit, norm)
         return norm
 
     def owns(self, name: str) -> bool:
@@ -207,27 +213,38 @@ class Pipeline:
         self, inputs: Mapping[str, Tensor], targets: Tensor | None, *, training: bool
     ) -> Schedule:
         """A schedule for inputs of these shapes: its buffers are for them only."""
+        batch = next(iter(inputs.values())).shape[0]
         shapes = tuple(sorted((name, tuple(value.shape)) for name, value in inputs.items()))
-        key = (shapes, None if targets is None else tuple(targets.shape), training)
-        if key not in self._made:
-            if len(self._made) == _KEPT:
-                self._made.pop(next(iter(self._made)))
-            stage = PipelineStage(
-                self.module, self.stage.number, len(self.stages), self.device, group=self.group
-            )
-            batch = next(iter(inputs.values())).shape[0]
-            self._made[key] = (
-                self._training(stage, batch) if training else self._plain(stage, batch)
-            )
-        return self._made[key]
-
-    def _training(self, stage: PipelineStage, batch: int) -> Schedule:
-        if batch % self.microbatches:
+        targeted = None if targets is None else tuple(targets.shape)
+        odd = self._any(bool(batch % self.microbatches))
+        if training and odd:
             msg = f"a batch of {batch} does not divide into {self.microbatches} microbatches"
             raise ValueError(msg)
-        made = _SCHEDULES[self.schedule]
-        return made(stage, self.microbatches, loss_fn=self._score, scale_grads=False)
+        key = (shapes, targeted, training, odd)
+        new = self._any(key not in self._made)
+        if new:
+            self._made.pop(key, None)
+            if len(self._made) == _KEPT:
+                self._made.pop(next(iter(self._made)))
+            self._made[key] = self._training() if training else self._plain(odd=odd)
+        return self._made[key]
 
-    def _plain(self, stage: PipelineStage, batch: int) -> Schedule:
+    def _any(self, told: bool) -> bool:
+        """Whether it is so for any of the peers."""
+        if self.peers is None:
+            return told
+        flag = torch.tensor(int(told), device=self.device)
+        dist.all_reduce(flag, dist.ReduceOp.MAX, group=self.peers)
+        return bool(flag)
+
+    def _training(self) -> Schedule:
+        made = _SCHEDULES[self.schedule]
+        return made(self._stage(), self.microbatches, loss_fn=self._score, scale_grads=False)
+
+    def _plain(self, *, odd: bool) -> Schedule:
         """A schedule that goes forward only; what does not divide is one microbatch."""
-        return ScheduleGPipe(stage, 1 if batch % self.microbatches else self.microbatches)
+        return ScheduleGPipe(self._stage(), 1 if odd else self.microbatches)
+
+    def _stage(self) -> PipelineStage:
+        number, count = self.stage.number, len(self.stages)
+        return PipelineStage(self.module, number, count, self.device, group=self.group)

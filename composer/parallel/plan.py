@@ -170,6 +170,8 @@ def _check(asked: Parallelism, batch: int | None) -> None:
     mesh = asked.mesh
     if asked.fsdp is None and mesh.dp > 1 and mesh.tp > 1:
         raise refusal("copies along dp cannot be split along tp, too", "fsdp: true")
+    if asked.tp.sequence and mesh.tp > 1 and mesh.pp > 1:
+        raise refusal("states that stages hand on are not split by steps", "sequence: false")
     if batch is not None and batch % mesh.dp:
         near = batch // mesh.dp * mesh.dp or mesh.dp
         raise refusal(

@@ -20,6 +20,7 @@ from composer.language.parallel import Parallelism
 
 from .apply import mesh_for
 from .plan import Place, refusal
+from .styles import local
 
 
 @dataclass(frozen=True)
@@ -132,16 +133,21 @@ def clip(parameters: Iterable[nn.Parameter], limit: float) -> Tensor:
     As `torch.nn.utils.clip_grad_norm_`, for parameters that are spread over meshes of several kinds.
     Gradients are first spread as their parameters are.
     """
-    grads = [grad for parameter in parameters if (grad := _settled(parameter)) is not None]
-    total = _squares(grads).sqrt()
-    factor = (limit / (total + 1e-6)).clamp(max=1.0)
-    for grad in grads:
-        own = grad.to_local() if isinstance(grad, DTensor) else grad
-        own.mul_(factor.to(own.dtype))
+    grads = [grad for parameter in parameters if (grad := settled(parameter)) is not None]
+    total = squares(grads).sqrt()
+    scale(grads, limit, total)
     return total
 
 
-def _settled(parameter: nn.Parameter) -> Tensor | None:
+def scale(grads: Iterable[Tensor], limit: float, norm: Tensor) -> None:
+    """Cuts gradients whose norm is known to a limit, as torch does."""
+    factor = (limit / (norm + 1e-6)).clamp(max=1.0)
+    for grad in grads:
+        own = local(grad)
+        own.mul_(factor.to(own.dtype))
+
+
+def settled(parameter: nn.Parameter) -> Tensor | None:
     """The gradient of a parameter; one that is only a summand on each rank is added up."""
     grad = parameter.grad
     if isinstance(grad, DTensor) and isinstance(parameter, DTensor):
@@ -151,7 +157,7 @@ def _settled(parameter: nn.Parameter) -> Tensor | None:
     return grad
 
 
-def _squares(grads: Iterable[Tensor]) -> Tensor:
+def squares(grads: Iterable[Tensor]) -> Tensor:
     """The sum of the squares of all gradients: one message for each way they are spread."""
     sums: dict[tuple[object, ...], Tensor] = {}
     groups: dict[tuple[object, ...], list[dist.ProcessGroup]] = {}
@@ -163,7 +169,7 @@ def _squares(grads: Iterable[Tensor]) -> Tensor:
             axes = [n for n, place in enumerate(grad.placements) if not place.is_replicate()]
             key = (mesh.mesh_dim_names, tuple(axes))
             groups[key] = [mesh.get_group(axis) for axis in axes]
-        square = own.detach().float().square().sum()
+        square = own.detach().to(torch.promote_types(own.dtype, torch.float32)).square().sum()
         sums[key] = sums[key] + square if key in sums else square
     for key, part in sums.items():
         for group in groups.get(key, []):

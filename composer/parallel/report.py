@@ -62,7 +62,13 @@ def how(layout: Plan, path: str) -> str:
 def in_words(layout: Plan) -> str:
     """The mesh, and what it is for."""
     mesh, fsdp = layout.mesh, layout.asked.fsdp
-    lines = [f"dp {mesh.dp} × tp {mesh.tp} = {mesh.world} devices"]
+    stages = f"pp {mesh.pp} × " if mesh.pp > 1 else ""
+    lines = [f"{stages}dp {mesh.dp} × tp {mesh.tp} = {mesh.world} devices"]
+    if mesh.pp > 1:
+        pp = layout.asked.pp
+        lines.append(
+            f"along pp: stages, {pp.schedule} of {pp.microbatches or mesh.pp} microbatches"
+        )
     if mesh.dp > 1 and fsdp is None:
         lines.append("along dp: copies, whose gradients are averaged")
     elif mesh.dp > 1 and fsdp is not None:
@@ -71,7 +77,7 @@ def in_words(layout: Plan) -> str:
     if mesh.tp > 1:
         made = layout.splitting
         said = f"states of {', '.join(made.steps)} by steps" if made.steps else "states whole"
-        lines.append(f"along tp: layers as below, {said}")
+        lines.append(f"along tp: layers are split, {said}")
         lines += [f"  '{name}' keeps states whole: {why}" for name, why in made.unsplit.items()]
     return "\n".join(lines) + "\n"
 

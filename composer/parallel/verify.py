@@ -16,7 +16,7 @@ from torch import nn
 
 from composer.targets.module import build_module
 
-from .apply import parallelize
+from .apply import mesh_for, split
 from .plan import Place, Plan
 
 
@@ -54,7 +54,8 @@ def _differences(layout: Plan, rank: int) -> Iterator[Difference]:
     with _fake_group(rank, layout.mesh.world):
         with torch.device("meta"):
             model = build_module(layout.graph)
-        found = local_shapes(parallelize(model, layout.graph, asked=layout.asked))
+        split(model, layout, mesh_for(layout.asked))
+        found = local_shapes(model)
     for name, planned in layout.shapes(place).items():
         if found[name] != planned:
             yield Difference(rank, name, planned, found[name])

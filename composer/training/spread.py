@@ -40,7 +40,7 @@ class Spread:
         parameter = name.rpartition(":")[2]
         planned = self.layout.tensors.get(self.layout.graph.aliases.get(parameter, parameter))
         if planned is None or not shape:
-            return Piece(tensor, (0,) * len(shape), shape, self.ranks.rank == 0)
+            return Piece(tensor, (0,) * len(shape), shape, self.ranks.place == (0, 0))
         place = self.ranks.place
         return Piece(_own(tensor), planned.start(place), shape, planned.first(place))
 
@@ -58,17 +58,19 @@ class Spread:
 
     def averages(self, saved: Pieces, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
         """What an optimizer has gathered, spread as the parameters are."""
+        own = {name: name.partition(":")[2] for name in saved.shapes}
         return {
-            name: self._average(name, shape, saved, parameters[name.partition(":")[2]])
+            name: self.average(name, shape, saved, own[name], parameters[own[name]])
             for name, shape in saved.shapes.items()
         }
 
-    def _average(
-        self, name: str, shape: tuple[int, ...], saved: Pieces, like: nn.Parameter
+    def average(
+        self, name: str, shape: tuple[int, ...], saved: Pieces, own: str, like: nn.Parameter
     ) -> Tensor:
+        """One that was saved under a name, of a parameter of this rank."""
         if not shape:
             return saved.read(name, (), ())
-        piece = self._piece(name, like)
+        piece = self._piece(own, like)
         part = saved.read(name, piece.start, tuple(piece.tensor.shape))
         if not isinstance(like, DTensor):
             return part

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -10,14 +11,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from composer.graph.cuts import starts
 from composer.graph.graph import Graph
 from composer.graph.tensors import first_names
 from composer.language.parallel import Parallelism
 from composer.language.train import TrainFields
+from composer.parallel.apply import split
 from composer.parallel.pipeline import Outputs, Pipeline, pipeline
 from composer.parallel.plan import Plan, refusal
 from composer.parallel.ranks import Ranks
+from composer.parallel.stage_plans import plan_of, stages_of
 from composer.parallel.stages import fill
 
 from .errors import training_error
@@ -31,13 +33,19 @@ class StagedRun(Run):
     """A run of which every process trains one stage; copies of the stages share batches along dp."""
 
     stages: Pipeline
+    sharded: bool
 
     def _placed(self, model: nn.Module, graph: Graph, layout: Plan) -> nn.Module:
         assert self.ranks.mesh is not None, "stages are on several devices"
         rows = self.ranks.mesh.mesh.flatten(1).T.tolist()
         self.stages = pipeline(graph, layout.asked.pp, rows=rows, device=self.device)
         fill(self.stages.model, self.stages.stage, model.state_dict())
-        self.spread = StagedSpread(layout, self.ranks, self.stages, model_tensors(model))
+        own = plan_of(self.stages.stage, layout)
+        split(self.stages.model, own, self.ranks.mesh)
+        self.spread = StagedSpread(own, self.ranks, self.stages, model_tensors(model))
+        self.sharded = layout.asked.fsdp is not None
+        if self.sharded and self.ranks.copies > 1:
+            self.stages.peers = self.ranks.mesh.get_group("dp")
         return self.stages.model
 
     def _learn(self, inputs: Mapping[str, Tensor], targets: Tensor, count: float) -> None:
@@ -56,7 +64,7 @@ class StagedRun(Run):
     def _norm(self, limit: float) -> Tensor:
         self.stages.sum_shared()
         for parameter in self.model.parameters():
-            if parameter.grad is not None:
+            if parameter.grad is not None and not self.sharded:
                 parameter.grad = self.ranks.over_copies(parameter.grad) / self.ranks.copies
         return self.stages.clip(limit)
 
@@ -84,16 +92,11 @@ def check_stages(graph: Graph, settings: TrainFields, asked: Parallelism) -> Non
     Raises SpecError.
     """
     mesh, pp = asked.mesh, asked.pp
-    if mesh.tp > 1:
-        raise refusal("stages along pp are not split along tp, too", "tp: 1")
-    if mesh.dp > 1 and asked.fsdp is not None:
-        raise refusal("copies of stages are whole, and not sharded along dp", "fsdp: false")
+    if asked.fsdp is not None and asked.fsdp.precision != "float32":
+        raise refusal("stages are computed in float32", "fsdp: {precision: float32}")
     if settings.precision != "float32":
         raise refusal("stages are trained in float32", "--set train.precision=float32")
-    try:
-        starts(graph, mesh.pp, pp.cuts)
-    except ValueError as error:
-        raise refusal(str(error), f"--mesh pp={len(pp.cuts or ()) + 1}") from None
+    stages_of(graph, asked)
     parts = pp.microbatches or mesh.pp
     if pp.schedule == "1f1b" and parts < mesh.pp:
         why = f"1f1b wants a microbatch for each of {mesh.pp} stages, not {parts}"
@@ -121,14 +124,12 @@ class StagedSpread(Spread):
             yield name, self.saved[stage.tensors[first]]
 
     def pieces(self, tensors: Mapping[str, Tensor]) -> dict[str, Piece]:
-        """All of the tensors of this stage, called as in the whole model."""
+        """What this rank has of the tensors of its stage, called as in the whole model."""
         made = {}
-        for name, tensor in tensors.items():
+        for name, piece in super().pieces(tensors).items():
             key, mark, own = name.rpartition(":")
-            writes = self.ranks.place[0] == 0 and self.row.owns(own)
-            shape = tuple(tensor.shape)
-            piece = Piece(tensor, (0,) * len(shape), shape, writes)
-            made[f"{key}{mark}{self.own[own]}"] = piece
+            writes = piece.written and self.row.owns(own)
+            made[f"{key}{mark}{self.own[own]}"] = replace(piece, written=writes)
         return made
 
     def fill(self, own: Mapping[str, Tensor], saved: Pieces, path: Path) -> None:
@@ -139,7 +140,7 @@ class StagedSpread(Spread):
         for name, piece in self.pieces(own).items():
             if saved.shapes.get(name) != piece.shape:
                 raise training_error("T503", f"'{path}' is of another model: see '{name}'")
-            piece.tensor.copy_(saved.read(name, piece.start, piece.shape))
+            piece.tensor.copy_(saved.read(name, piece.start, tuple(piece.tensor.shape)))
 
     def averages(self, saved: Pieces, parameters: Mapping[str, nn.Parameter]) -> dict[str, Tensor]:
         """What an optimizer has gathered for the parameters of this stage."""
@@ -148,5 +149,8 @@ class StagedSpread(Spread):
         for name, shape in saved.shapes.items():
             key, _, parameter = name.partition(":")
             if parameter in own:
-                made[f"{key}:{own[parameter]}"] = saved.read(name, (0,) * len(shape), shape)
+                like = parameters[own[parameter]]
+                made[f"{key}:{own[parameter]}"] = self.average(
+                    name, shape, saved, own[parameter], like
+                )
         return made

@@ -15,6 +15,7 @@ WAYS = {
     "ddp": Parallelism(MeshFields(dp=4), fsdp=None),
     "fsdp": Parallelism(MeshFields(dp=4)),
     "fsdp_whole": Parallelism(MeshFields(dp=4), FsdpFields(unit="model")),
+    "half": Parallelism(MeshFields(dp=4), FsdpFields(precision="bfloat16")),
     "tp": Parallelism(MeshFields(tp=4)),
     "tp_steps": Parallelism(MeshFields(tp=4), tp=TpFields(sequence=True)),
     "fsdp_tp": Parallelism(MeshFields(dp=2, tp=2)),
@@ -52,7 +53,7 @@ def compared(cases: list[tuple[str, str]]) -> dict[str, list[float]]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    return run(4, compared, tmp_path_factory.mktemp("parity"), CASES)
+    return run(4, compared, tmp_path_factory.mktemp("parity"), [*CASES, ("tied", "half")])
 
 
 @pytest.mark.parametrize(("name", "way"), CASES)
@@ -61,3 +62,10 @@ def test_losses_are_those_of_one_process(name, way, results):
 
     assert difference < 1e-5
     assert moved > 0.1  # else nothing was learned that could differ
+
+
+def test_what_is_gathered_in_bfloat16_learns_nearly_the_same(results):
+    difference, moved = results["tied half"]
+
+    assert 1e-5 < difference < 2e-2
+    assert moved > 0.1

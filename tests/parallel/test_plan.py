@@ -164,7 +164,9 @@ def test_the_command_prints_what_a_program_reads(capsys):
         (["--mesh", "dp=2,x=3"], "wants AXIS=N"),
         (["--mesh", "dp=2,dp=3"], "dp is given twice"),
         (["--mesh", "tp=2", "--world", "3"], "the mesh has 2 devices"),
-        (["--mesh", "pp=2"], "a plan is of one stage"),
+        (["--mesh", "pp=2", "--stage", "2"], "--stage 2: the mesh has pp 2"),
+        (["--mesh", "pp=2", "--source"], "--source wants --stage"),
+        (["--mesh", "pp=40"], "runs in 33 steps, too few for 40 stages"),
     ],
 )
 def test_a_mesh_that_cannot_be_is_refused(arguments, text, capsys):
@@ -175,7 +177,8 @@ def test_a_mesh_that_cannot_be_is_refused(arguments, text, capsys):
 def test_a_plan_loads_no_torch():
     code = (
         "import sys; from composer.cli import main; "
-        f"main(['plan', {LLAMA!r}, '--mesh', 'dp=2,tp=2']); sys.exit('torch' in sys.modules)"
+        f"main(['plan', {LLAMA!r}, '--mesh', 'dp=2,tp=2,pp=2']); "
+        "sys.exit('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL)
 

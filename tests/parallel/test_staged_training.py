@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 import composer
 from composer.diagnostics import SpecError
-from composer.language.parallel import MeshFields, Parallelism, PpFields
+from composer.language.parallel import FsdpFields, MeshFields, Parallelism, PpFields, TpFields
 from composer.training import Settings, read_data, train
 from composer.training.logs import read_log
 from tests.parallel.group import run
@@ -30,8 +30,15 @@ PLAIN, DROPPED = SPEC.replace("DROPOUT", "0.0"), SPEC.replace("DROPOUT", "0.2")
 STAGES = Parallelism(
     MeshFields(pp=2, dp=2), fsdp=None, pp=PpFields(cuts=["decoder.layers.1"], microbatches=2)
 )
+RUNS = ("plain", "split", "sharded")
 QUICK = {"batch_size": 8, "length": 8, "lr": 1e-2, "schedule": "constant", "log_every": 2,
          "eval_every": 2, "checkpoint_every": 2, "accumulate": 2, "clip": 0.5}  # fmt: skip
+
+
+BESIDE = {
+    "split": Parallelism(MeshFields(pp=2, tp=2), pp=PpFields(cuts=["decoder.layers.3"])),
+    "sharded": Parallelism(MeshFields(pp=2, dp=2)),
+}
 
 
 def trained(
@@ -52,6 +59,9 @@ def by_four(folder: str) -> dict[str, object]:
     trained(folder, DROPPED, "whole", 4, STAGES)
     trained(folder, DROPPED, "stopped", 2, STAGES)
     trained(folder, DROPPED, "stopped", 4, STAGES)
+    trained(folder, PLAIN, "split", 4, BESIDE["split"])
+    trained(folder, PLAIN, "sharded", 2, BESIDE["sharded"])
+    trained(folder, PLAIN, "sharded", 4, BESIDE["sharded"])
     return {}
 
 
@@ -65,22 +75,27 @@ def folder(tmp_path_factory):
     return made
 
 
-def test_rows_of_a_log_are_those_of_one_process(folder):
-    staged, alone = read_log(folder / "plain"), read_log(folder / "alone")
+@pytest.mark.parametrize("name", RUNS)
+def test_rows_of_a_log_are_those_of_one_process(name, folder):
+    staged, alone = read_log(folder / name), read_log(folder / "alone")
 
     assert len(staged) == len(alone) == 4
     for one, other in zip(staged, alone, strict=True):
         assert (one.step, one.split, one.accuracy) == (other.step, other.split, other.accuracy)
         assert one.loss == pytest.approx(other.loss, rel=1e-5)
+        assert (one.grad_norm is None) == (other.grad_norm is None)
+        if other.grad_norm is not None:
+            assert one.grad_norm == pytest.approx(other.grad_norm, rel=1e-4)
 
 
-def test_parameters_are_those_of_one_process(folder):
-    staged = load_file(folder / "plain/model.safetensors")
+@pytest.mark.parametrize("name", RUNS)
+def test_parameters_are_those_of_one_process(name, folder):
+    staged = load_file(folder / name / "model.safetensors")
     alone = load_file(folder / "alone/checkpoints/step-00000004/model.safetensors")
 
     assert staged.keys() == alone.keys()
     assert max(float((staged[n] - alone[n]).abs().max()) for n in alone) < 1e-4
-    assert composer.build(PLAIN, weights=folder / "plain/model.safetensors")
+    assert composer.build(PLAIN, weights=folder / name / "model.safetensors")
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder):
@@ -92,12 +107,15 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(folder):
     assert read_log(folder / "whole") == read_log(folder / "stopped")
 
 
-def test_one_process_goes_on_from_a_checkpoint_of_stages(folder):
-    shutil.copytree(folder / "plain", folder / "on")
-    trained(str(folder), PLAIN, "on", 6, None, resume="loose")
-    trained(str(folder), PLAIN, "alone", 6, None)
+@pytest.mark.parametrize("name", RUNS)
+def test_one_process_goes_on_from_a_checkpoint_of_stages(name, folder):
+    on_name, alone_name = f"{name}-on", f"{name}-alone"
+    shutil.copytree(folder / name, folder / on_name)
+    shutil.copytree(folder / "alone", folder / alone_name)
+    trained(str(folder), PLAIN, on_name, 6, None, resume="loose")
+    trained(str(folder), PLAIN, alone_name, 6, None)
 
-    on, alone = read_log(folder / "on")[-1], read_log(folder / "alone")[-1]
+    on, alone = read_log(folder / on_name)[-1], read_log(folder / alone_name)[-1]
     assert (on.step, on.split) == (alone.step, alone.split) == (6, "evaluation")
     assert on.loss == pytest.approx(alone.loss, rel=1e-5)
 
@@ -105,8 +123,10 @@ def test_one_process_goes_on_from_a_checkpoint_of_stages(folder):
 @pytest.mark.parametrize(
     ("asked", "why"),
     [
-        (Parallelism(MeshFields(pp=2, tp=2)), "not split along tp"),
-        (Parallelism(MeshFields(pp=2, dp=2)), "not sharded along dp"),
+        (Parallelism(MeshFields(pp=2, tp=3)), "num_heads 4 of .* cannot be split over tp: 3"),
+        (Parallelism(MeshFields(pp=2, tp=2), tp=TpFields(sequence=True)), "not split by steps"),
+        (Parallelism(MeshFields(pp=2, dp=2, tp=2), fsdp=None), "copies along dp cannot be split"),
+        (Parallelism(MeshFields(pp=2, dp=2), FsdpFields(precision="bfloat16")), "in float32"),
         (Parallelism(MeshFields(pp=9)), "5 steps, too few for 9 stages"),
         (Parallelism(MeshFields(pp=3), pp=PpFields(cuts=["logits"])), "do not make 3 stages"),
         (Parallelism(MeshFields(pp=2), pp=PpFields(microbatches=1)), "1f1b wants a microbatch"),
