@@ -30,6 +30,7 @@ from composer.diagnostics import Problem, SpecError
 from composer.generation import generate
 from composer.integrations.exporting import export
 from composer.optim import param_groups
+from composer.parallel import parallelize
 from composer.plugins import load_plugin
 from composer.shapes import Axes, Size
 
@@ -63,6 +64,7 @@ __all__ = [
     "load_adapter",
     "load_plugin",
     "merge",
+    "parallelize",
     "param_groups",
     "save_adapter",
     "save_compressed",

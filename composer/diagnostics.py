@@ -2,8 +2,8 @@
 
 A stage collects its problems in `Problems` and raises them together as one `SpecError`. The letter
 of a code is its layer and a code never changes its meaning: Y1xx YAML, C1xx schema, G2xx graph,
-S2xx shape, D3xx drawing, W4xx weights, T5xx training, E6xx
-export, I9xx internal.
+S2xx shape, D3xx drawing, W4xx weights, T5xx training, P6xx several devices, E6xx export, Q7xx
+compression, I9xx internal.
 """
 
 from __future__ import annotations

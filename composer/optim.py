@@ -17,6 +17,7 @@ from composer.compiler import Source
 from composer.compiler import graph as graph_of
 from composer.graph.graph import Graph
 from composer.graph.parametrize import Rule, rules
+from composer.graph.tensors import first_names
 from composer.language.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -49,11 +50,11 @@ def param_groups(
     Raises SpecError for a wrong spec, and ValueError for a model that is not made of it.
     """
     made = spec if isinstance(spec, Graph) else graph_of(spec, size=size, overrides=overrides)
-    wanted = rules(made)
+    wanted, first = rules(made), first_names(made)
     groups: dict[Group, list[nn.Parameter]] = {}
     seen: set[int] = set()
     for name, parameter in model.named_parameters(remove_duplicate=False):
-        rule = wanted.get(made.aliases.get(name, name))
+        rule = wanted.get(first.get(name, name))
         if rule is None:
             msg = f"the spec has no tensor '{name}': is the model made of it?"
             raise ValueError(msg)

@@ -18,6 +18,13 @@ from pydantic import BaseModel
 from composer.components import KINDS, SLOTS, Component, kinds_for
 from composer.language import distill, fields, teacher
 from composer.language.load import Fault
+from composer.language.parallel import (
+    FsdpFields,
+    MeshFields,
+    ParallelismFields,
+    PpFields,
+    TpFields,
+)
 from composer.language.train import TrainFields
 
 Schema = Mapping[str, Any]
@@ -40,6 +47,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
     ("The soft loss", distill.SoftFields, "`loss: {soft: ...}` in `distill`."),
     ("The hard loss", distill.HardFields, "`loss: {hard: ...}` in `distill`."),
     ("A match", distill.MatchFields, "Each item of `match` in `distill`."),
+    ("Several devices", ParallelismFields, "The section `parallel`; all of it has defaults."),
+    ("mesh", MeshFields, "The devices; their product is the number of processes."),
+    ("fsdp", FsdpFields, "Copies that hold a share of all parameters each."),
+    ("tp", TpFields, "Devices that compute a layer together."),
+    ("pp", PpFields, "Stages that follow each other."),
 )
 
 CODES = {
@@ -81,6 +93,7 @@ CODES = {
     "G220": "A teacher that reads or scores something else than its student.",
     "G221": "A match of two states that cannot be compared.",
     "G222": "A start that the teacher has no tensors for, or that would untie what is shared.",
+    "G230": "A cut into stages at what is no layer, module or head, or that leaves a stage empty.",
     "S201": "Shapes that do not fit.",
     "D301": "The diagram cannot be rendered: Graphviz is missing, or fails.",
     "D302": "The page cannot be served: what `composer watch` needs is not installed.",
@@ -92,6 +105,8 @@ CODES = {
     "T503": "A run that cannot go on from a checkpoint.",
     "T504": "A checkpoint that cannot be written.",
     "T505": "A loss that is no number any more.",
+    "P601": "Heads or widths that do not divide over devices.",
+    "P602": "A model, a batch or processes that do not fit a mesh.",
     "W400": "No layout of a map of weights fits.",
     "W401": "A tensor of the source that nothing is made of.",
     "W402": "A tensor of the model that is made of nothing.",

@@ -22,7 +22,7 @@ from composer.plugins import load_plugin
 from .output import ColorChoice, settings
 
 _STDIN = "<stdin>"
-_USAGE = {"Y100", "C111", "C112", "W410", "T501", "T503"}
+_USAGE = {"Y100", "C111", "C112", "W410", "T501", "T503", "P602"}
 """Problems of the command rather than of the spec: no such file, no such size, no such name."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import typer
 
 from . import output
 from .build import folder_name
+from .meshes import Mesh, asked_for
 from .reading import Color, Overrides, Plugins, Size, Spec, read
 
 if TYPE_CHECKING:
@@ -76,6 +78,7 @@ def train(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Also write a log for TensorBoard.")
     ] = False,
+    mesh: Mesh = None,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -85,7 +88,7 @@ def train(
 
     The run is written to a folder: log.csv, checkpoints, a plot of the loss. The same command goes
     on where it was stopped or killed, and makes the same numbers as if it had never been.
-    --set train.KEY=VALUE sets any other key.
+    --set train.KEY=VALUE sets any other key. On several devices, start it with torchrun.
     """
     flags = {
         "steps": steps,
@@ -101,16 +104,17 @@ def train(
     from composer.training.data import read_data
     from composer.training.loop import train as run
 
-    settings = made.train or TrainFields()
+    settings, parallel = made.train or TrainFields(), asked_for(made, mesh)
     texts = read_data(graph, data, evaluation=held_out, tokenizer=tokenizer, settings=settings)
     model = build(made, seed=settings.seed, weights=weights)
     folder = out or Path("runs") / folder_name(made.name, size)
     with watching(settings.steps) as watch:
         result = run(
             model, graph, texts, settings, out=folder, device=device,
-            resume=resume.value, tensorboard=tensorboard, watch=watch,
+            resume=resume.value, tensorboard=tensorboard, watch=watch, parallel=parallel,
         )  # fmt: skip
-    output.product(report(result))
+    if os.environ.get("RANK", "0") == "0":
+        output.product(report(result))
 
 
 class _Lines:
@@ -155,7 +159,7 @@ def report(result: Result) -> str:
     """The last rows, and where the parameters lie."""
     rows = [row for row in (result.train, result.evaluation) if row is not None]
     lines = [_line(row) for row in rows]
-    lines.append(f"parameters: {result.checkpoint / 'model.safetensors'}")
+    lines.append(f"parameters: {result.parameters}")
     if result.plot is None:
         lines.append("no plot, because matplotlib is not installed")
     else:

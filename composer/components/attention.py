@@ -16,6 +16,7 @@ from .multi_head import MultiHead
 from .options import Positive
 from .placed import Placed, place
 from .rope import Rope
+from .splits import Split
 
 
 class Attention(MultiHead):
@@ -82,6 +83,11 @@ class Attention(MultiHead):
         if self.position is not None and getattr(self.position, "per_layer", False):
             held["position"] = self._positions(axes)
         return held
+
+    def split(self, axes: Axes) -> Split:
+        if self.position is not None and not isinstance(self.position, Rope):
+            return Split(why="its positions differ from head to head")
+        return super().split(axes)
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         given = {**self._arguments(axes), "causal": self.causal}

@@ -13,6 +13,7 @@ from typing_extensions import Self
 from composer.shapes import Axes, Shape, Signature, Size
 
 from .costs import Cache, Kept, Product, Working
+from .splits import Split
 
 if TYPE_CHECKING:
     from .placed import Placed
@@ -219,6 +220,10 @@ class Component(BaseModel):
     def linears(self, axes: Axes) -> dict[str, LinearMap]:
         """The `nn.Linear`s of its torch half by attribute, "" being itself; not those of `parts`."""
         return {}
+
+    def split(self, axes: Axes) -> Split:
+        """How several devices compute it together; by default each of them all of it."""
+        return Split()
 
     def parts(self, axes: Axes) -> dict[str, Placed]:
         """Components inside this one, by the attribute that holds them, a list's by number."""

@@ -14,6 +14,7 @@ from .component import Component, Label, OptionError, Role, Tensors
 from .costs import Kept, Working
 from .options import Natural, Positive, PositiveNumber, Probability
 from .placed import Placed, place
+from .splits import Split
 
 
 class _Embedding(Component):
@@ -94,6 +95,9 @@ class TokenEmbedding(_Embedding):
 
     def tensors(self, axes: Axes) -> Tensors:
         return {"tokens.weight": (axes.vocab_size, axes.d_model)}
+
+    def split(self, axes: Axes) -> Split:
+        return Split({"tokens": "vocabulary"})
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

@@ -13,6 +13,7 @@ from composer.shapes import Axes, Size
 from .component import Component, Label, LinearMap, Name, Role, Tensors
 from .costs import Kept, Operand, Product, Working
 from .options import Positive, Probability
+from .splits import Split, Style
 
 Activation = Literal[
     "gelu", "gelu_tanh", "quick_gelu", "relu", "relu_squared", "silu", "tanh", "sigmoid", "elu"
@@ -85,6 +86,11 @@ class _FeedForward(Component):
             **{name: LinearMap("ffn_in", rows) for name in widening},
             "down": LinearMap("ffn_out", rows),
         }
+
+    def split(self, axes: Axes) -> Split:
+        by_role: dict[str, Style] = {"ffn_in": "columns", "ffn_out": "rows"}
+        styles = {name: by_role[one.role] for name, one in self.linears(axes).items()}
+        return Split(styles, {"d_ff": axes.d_ff})
 
     def _linears(self, axes: Axes, *widening: str) -> Tensors:
         tensors: Tensors = {}

@@ -17,6 +17,7 @@ from .modules import Pool
 from .norms import LayerNorm
 from .options import Positive, PositiveNumber
 from .placed import Placed, place
+from .splits import Split
 
 
 class Lm(Component):
@@ -55,6 +56,9 @@ class Lm(Component):
 
     def linears(self, axes: Axes) -> dict[str, LinearMap]:
         return {"head": LinearMap("head", axes.batch * axes.time)}
+
+    def split(self, axes: Axes) -> Split:
+        return Split({"head": "scores"})
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {
@@ -135,6 +139,9 @@ class MaskedLm(Component):
     def linears(self, axes: Axes) -> dict[str, LinearMap]:
         rows = axes.batch * axes.time
         return {"dense": LinearMap("project", rows), "head": LinearMap("head", rows)}
+
+    def split(self, axes: Axes) -> Split:
+        return Split({"head": "scores"})
 
     def arguments(self, axes: Axes) -> dict[str, Any]:
         return {

@@ -16,6 +16,7 @@ from .costs import Operand, Product, Working
 from .norms import HeadNorm
 from .options import Positive, PositiveNumber, Probability
 from .placed import Placed, place
+from .splits import Split, Style
 
 Projection = Literal["q", "k", "v", "o"]
 
@@ -140,6 +141,19 @@ class MultiHead(Component):
                 shape = (axes.batch, heads, axes.time, axes.head_dim)
             made[f"{name}_norm"] = place(self.qk_norm, {"x": shape})
         return made
+
+    def split(self, axes: Axes) -> Split:
+        """By heads, where all that is learned of heads is learned of all alike."""
+        if self.sinks:
+            return Split(why="each head has a sink of its own")
+        if self.qk_norm is not None and (
+            self.qk_norm_over == "full" or isinstance(self.qk_norm, HeadNorm)
+        ):
+            return Split(why="its qk_norm needs all heads")
+        styles: dict[str, Style] = {"q": "columns", "k": "columns", "v": "columns", "o": "rows"}
+        if self.qk_norm is not None:
+            styles |= {"q_norm": "heads", "k_norm": "heads"}
+        return Split(styles, {"num_heads": axes.num_heads, "num_kv_heads": axes.num_kv_heads})
 
     def _arguments(self, axes: Axes) -> dict[str, Any]:
         grouped = self.num_kv_heads != self.num_heads

@@ -14,6 +14,7 @@ from composer.language.spec import ModelSpec
 
 from .adapting import adapt
 from .compressing import compress
+from .cuts import check_cuts
 from .distilling import Pairing, pair
 from .freezing import freeze
 from .graph import Graph
@@ -69,6 +70,7 @@ def _graph(spec: ModelSpec) -> Graph:
     made = compress(spec, made, problems)
     frozen = freeze(spec, made, problems)
     check_weights(spec, made, problems)
+    check_cuts(spec, made, problems)
     problems.raise_if_any()
     made = replace(made, frozen=frozen)
     if spec.parametrization is None:

@@ -174,7 +174,11 @@ class Memory:
 
 @dataclass(frozen=True)
 class Stack:
-    """A stack of layers."""
+    """A stack of layers, or the layers from number `first` on of one that is cut.
+
+    Everything that numbers layers counts from 0 here, except the names of tensors, which are those
+    of the whole stack. `family` are the kinds of all of its layers, where it is cut.
+    """
 
     name: str
     role: Literal["encoder", "decoder"]
@@ -191,6 +195,8 @@ class Stack:
     lockstep: tuple[str, ...] = ()
     types: tuple[str, ...] = ("",)
     result_read: bool = True
+    first: int = 0
+    family: tuple[LayerKind, ...] = ()
 
     @cached_property
     def kinds(self) -> tuple[LayerKind, ...]:
@@ -200,7 +206,9 @@ class Stack:
     @cached_property
     def tables(self) -> tuple[Node, ...]:
         """What it computes once for its layers, such as rotary angles; equal ones are one."""
-        return tuple(Node(name, table, self.span) for name, table in tables_of(self.kinds).items())
+        used = {table.construction for table in tables_of(self.kinds).values()}
+        named = tables_of(self.family or self.kinds).items()
+        return tuple(Node(name, t, self.span) for name, t in named if t.construction in used)
 
     def table_name(self, table: Placed) -> str:
         """The name of the table that a layer is handed."""
@@ -221,7 +229,7 @@ class Stack:
         for index, layer in enumerate(self.layers):
             if self.layer_sets[index] == index:
                 for node in layer.kind.nodes():
-                    yield f"layers.{index}.{node.name}", node
+                    yield f"layers.{self.first + index}.{node.name}", node
         if self.final_norm is not None:
             yield self.final_norm.name, self.final_norm
 

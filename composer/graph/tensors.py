@@ -23,9 +23,12 @@ def set_owner(name: str, parts: Mapping[str, Part]) -> str:
     """A tensor's name in the first layer of its set."""
     match = re.match(r"(\w+)\.layers\.(\d+)\.", name)
     stack = parts.get(match[1]) if match else None
-    if match is None or not isinstance(stack, Stack) or int(match[2]) >= len(stack.layers):
+    if match is None or not isinstance(stack, Stack):
         return name
-    first = stack.layer_sets[int(match[2])]
+    number = int(match[2]) - stack.first
+    if number not in range(len(stack.layers)):
+        return name
+    first = stack.first + stack.layer_sets[number]
     return f"{match[1]}.layers.{first}.{name[match.end() :]}"
 
 

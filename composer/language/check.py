@@ -18,6 +18,7 @@ from .document import Mapping, Scalar, Sequence, Tree, get, key_span, plain, val
 from .fields import NAMED_SECTIONS, ModelFields, ModuleFields, OutputFields
 from .freeze import freeze_in
 from .names import name_problem, names_a_constant, other_name
+from .parallel import parallel_in
 from .parametrization import parametrization_in
 from .slots import Checking, component_in, is_none, kind_of, only, without
 from .spec import (
@@ -85,6 +86,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     compress = compress_in(tree, context)
     train = train_in(tree, dims, problems)
     distill = distill_in(tree, check, problems)
+    parallel = parallel_in(tree, dims, problems)
     check_dims_used(tree, dims, problems)
     problems.raise_if_any()
     assert fields is not None
@@ -110,6 +112,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
         compress=compress,
         train=train,
         distill=distill,
+        parallel=parallel,
     )
 
 

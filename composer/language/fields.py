@@ -70,6 +70,7 @@ class ModelFields(Fields):
     )
     train: Any = Field(default=None, description="How the model is trained.")
     distill: Any = Field(default=None, description="A teacher, and what is learned from it.")
+    parallel: Any = Field(default=None, description="How the model is spread over devices.")
 
 
 class StackFields(Fields):

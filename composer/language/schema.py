@@ -27,6 +27,7 @@ from .fields import (
     WithinFields,
 )
 from .names import NAME
+from .parallel import FsdpFields, MeshFields, ParallelismFields, PpFields, TpFields
 from .schema_slots import (
     SLOT_OF,
     Schema,
@@ -87,6 +88,17 @@ def _parametrization(*, partial: bool) -> Schema:
     return {"anyOf": [{"type": "null"}, {"enum": fields["kind"]["enum"]}, whole]}
 
 
+def _parallelism() -> Schema:
+    """How a model is spread; `fsdp` may be no more than a switch."""
+    parts: dict[str, type[BaseModel]] = {
+        "mesh": MeshFields, "fsdp": FsdpFields, "tp": TpFields, "pp": PpFields
+    }  # fmt: skip
+    made = {key: closed(properties(fields)) for key, fields in parts.items()}
+    made["fsdp"] = {"anyOf": [{"type": "boolean"}, made["fsdp"]]}
+    told = properties(ParallelismFields)
+    return closed({key: described(made[key], told[key]["description"]) for key in told})
+
+
 def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
     """The sections of a spec, or of one that is merged over another."""
     number = {"anyOf": [{"type": "number"}, {"type": "string"}]}
@@ -104,6 +116,7 @@ def _sections(slots: Slots, *, partial: bool) -> dict[str, Schema]:
         "parametrization": _parametrization(partial=partial),
         "train": _fields(TrainFields, slots, partial=True),
         "distill": _fields(DistillFields, slots, partial=True),
+        "parallel": _parallelism(),
         "sizes": {"type": "object", "additionalProperties": ref("size")},
     }
     texts = properties(ModelFields)

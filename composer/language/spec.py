@@ -12,6 +12,7 @@ from composer.diagnostics import Span
 
 from .document import Tree, key_span, value_span
 from .freeze import FreezeSpec
+from .parallel import Parallelism
 from .pass_fields import PassFields
 from .paths import Chosen
 from .train import TrainFields
@@ -279,6 +280,7 @@ class ModelSpec:
     compress: tuple[CompressSpec, ...] = ()
     train: TrainFields | None = None
     distill: DistillSpec | None = None
+    parallel: Parallelism | None = None
 
     def place_of(self, section: str, name: str) -> Span:
         """The place of a named part's key."""

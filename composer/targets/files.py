@@ -39,13 +39,13 @@ def write_folder(folder: Path, files: Mapping[str, Content]) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_file(path: Path, data: bytes) -> None:
+def write_file(path: Path, data: Content) -> None:
     """Writes one file: whoever reads it sees the old one or the new one.
 
     Raises OSError with nothing changed where it cannot be written.
     """
     if path.exists() and not path.is_file():
-        path.write_bytes(data)  # a pipe or a device such as /dev/stdout: there is nothing to keep
+        path.write_bytes(_bytes(data))  # a pipe or a device such as /dev/stdout: nothing to keep
         return
     target = path.resolve()  # through a link, so that the link stays one
     _made(target.parent)
@@ -63,6 +63,14 @@ def write_file(path: Path, data: bytes) -> None:
 def _made(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def _bytes(data: Content) -> bytes:
+    if not callable(data):
+        return data
+    with tempfile.TemporaryDirectory() as folder:
+        data(work := Path(folder) / "file")
+        return work.read_bytes()
 
 
 def _write(path: Path, data: Content) -> None:

@@ -14,7 +14,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +24,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from composer.parallel.ranks import Ranks
+
 from .errors import training_error
+from .shards import join_indices
 
 MANIFEST = "MANIFEST.json"
 STATE = "state.json"
@@ -62,21 +65,45 @@ def save(
     Raises TrainingError where that is not possible; checkpoints from before stay as they are.
     """
     target = folder / f"step-{step:08d}"
-    part = folder / f".{target.name}.part"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _remove(part)
-        part.mkdir()
+    with _explained(target) as part:
+        _begin(part)
         for name, group in tensors.items():
             save_file(_plain(group), part / f"{name}.safetensors")
-        (part / STATE).write_text(_json(state), encoding="utf-8")
-        (part / MANIFEST).write_text(_manifest(part), encoding="utf-8")
-        for file in (*sorted(part.iterdir()), part):
-            sync(file)
-        _remove(target)  # only a damaged one can have this name: a whole one would be gone on from
-        part.rename(target)
-        sync(folder)
-        _prune(folder, keep)
+        _finish(part, target, state, keep)
+    return target
+
+
+def save_together(
+    folder: Path,
+    step: int,
+    write: Callable[[Path], None],
+    groups: Iterable[str],
+    state: Mapping[str, Any],
+    keep: int,
+    ranks: Ranks,
+) -> Path:
+    """The same by several ranks, each of which writes what it has; the first one does the rest."""
+    target = folder / f"step-{step:08d}"
+    with _explained(target) as part:
+        if ranks.rank == 0:
+            _begin(part)
+        ranks.wait()
+        write(part)
+        ranks.wait()
+        if ranks.rank == 0:
+            for name in groups:
+                join_indices(part, name)
+            _finish(part, target, state, keep)
+        ranks.wait()
+    return target
+
+
+@contextmanager
+def _explained(target: Path) -> Iterator[Path]:
+    """The folder in which a checkpoint is written; what goes wrong is told, and nothing is left."""
+    part = target.with_name(f".{target.name}.part")
+    try:
+        yield part
     except (OSError, SafetensorError) as error:
         with suppress(OSError):
             _remove(part)
@@ -85,7 +112,24 @@ def save(
             "T504", f"cannot write the checkpoint '{target}': {reason}",
             "make room, and run it again: it goes on from the checkpoint before",
         ) from None  # fmt: skip
-    return target
+
+
+def _begin(part: Path) -> None:
+    part.parent.mkdir(parents=True, exist_ok=True)
+    _remove(part)
+    part.mkdir()
+
+
+def _finish(part: Path, target: Path, state: Mapping[str, Any], keep: int) -> None:
+    """What is written last: the state, the manifest, and the name."""
+    (part / STATE).write_text(_json(state), encoding="utf-8")
+    (part / MANIFEST).write_text(_manifest(part), encoding="utf-8")
+    for file in (*sorted(part.iterdir()), part):
+        sync(file)
+    _remove(target)  # only a damaged one can have this name: a whole one would be gone on from
+    part.rename(target)
+    sync(target.parent)
+    _prune(target.parent, keep)
 
 
 def newest(folder: Path) -> tuple[Checkpoint | None, list[Path]]:
@@ -96,6 +140,11 @@ def newest(folder: Path) -> tuple[Checkpoint | None, list[Path]]:
             return Checkpoint(step, path), damaged
         damaged.append(path)
     return None, damaged
+
+
+def at_step(folder: Path, step: int) -> Checkpoint:
+    """The checkpoint after so many updates, which is known to be whole."""
+    return Checkpoint(step, folder / f"step-{step:08d}")
 
 
 def is_whole(path: Path) -> bool:

@@ -195,10 +195,16 @@ class Order(Sampler[list[int]]):
     """Batches of indices without end: permutation after permutation, each from seed and round.
 
     Batch number n follows from n alone, so a run goes on exactly by the number of those it has read.
+    Of each batch only a `share` is given: (0, 2) is the first half.
     """
 
-    def __init__(self, count: int, batch_size: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self, count: int, batch_size: int, seed: int, start: int = 0,
+        share: tuple[int, int] = (0, 1),
+    ) -> None:  # fmt: skip
         self.count, self.batch_size, self.seed, self.start = count, batch_size, seed, start
+        each = batch_size // share[1]
+        self.part = slice(share[0] * each, (share[0] + 1) * each)
 
     def __iter__(self) -> Iterator[list[int]]:
         """Batches from number `start` on."""
@@ -212,21 +218,37 @@ class Order(Sampler[list[int]]):
                     random = torch.Generator().manual_seed(self.seed * 1_000_003 + turn)
                     done, order = turn, torch.randperm(self.count, generator=random)
                 batch.append(int(order[place]))
-            yield batch
+            yield batch[self.part]
             first += self.batch_size
 
 
-def training_batches(data: Data, settings: TrainFields, start: int) -> Iterator[Batch]:
-    """Batches to learn from without end, from number `start` on."""
+def training_batches(
+    data: Data, settings: TrainFields, start: int, share: tuple[int, int] = (0, 1)
+) -> Iterator[Batch]:
+    """Batches to learn from without end, from number `start` on, or a share of each of them."""
     size: int = len(data.train)  # type: ignore[arg-type]
-    order = Order(size, settings.batch_size, settings.seed, start)
+    order = Order(size, settings.batch_size, settings.seed, start, share)
     return iter(_loader(data.train, data, batch_sampler=order))
 
 
-def evaluation_batches(data: Data, settings: TrainFields) -> Iterator[Batch]:
-    """Every batch of the data that are held out, in order."""
+def evaluation_batches(
+    data: Data, settings: TrainFields, share: tuple[int, int] = (0, 1)
+) -> Iterator[tuple[Batch, bool]]:
+    """The batches of the data that are held out, in order, and whether each of them counts.
+
+    Shares take turns. Where there is none left for one, the first batch stands in and does not
+    count, so that all shares are of one length.
+    """
     assert data.evaluation is not None, "only data with a part held out are evaluated"
-    return iter(_loader(data.evaluation, data, batch_size=settings.batch_size))
+    size: int = len(data.evaluation)  # type: ignore[arg-type]
+    each, (own, of) = settings.batch_size, share
+    count = min(-(-size // each), settings.eval_batches or size)
+    numbers = range(own, -(-count // of) * of, of)
+    starts = [each * (number if number < count else 0) for number in numbers]
+    order = [list(range(start, min(start + each, size))) for start in starts]
+    batches = _loader(data.evaluation, data, batch_sampler=order)
+    for number, batch in zip(numbers, batches, strict=True):
+        yield batch, number < count
 
 
 def _loader(examples: Dataset[Example], data: Data, **options: object) -> DataLoader[Example]:

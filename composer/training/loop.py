@@ -7,6 +7,8 @@ averages, random states, how many batches were read) or follows from the step (r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -18,18 +20,24 @@ from composer.compiler import Source, load
 from composer.compiler import graph as graph_of
 from composer.compression import prepare
 from composer.graph.graph import Graph
+from composer.language.parallel import Parallelism
 from composer.language.spec import ModelSpec
 from composer.language.train import TrainFields
+from composer.parallel.plan import plan, refusal
+from composer.parallel.ranks import Ranks, launched
 
-from .checkpoint import locked, newest, sweep
+from .checkpoint import Checkpoint, at_step, locked, newest, sweep
 from .data import Data
 from .errors import training_error
 from .logs import Log, Row, Silent, Watch, plot, read_log
 from .objective import Objective
 from .randomness import seeded
-from .run import Run
+from .run import Run, identity
+from .shards import join
+from .staged import StagedRun, check_stages
 
 CHECKPOINTS = "checkpoints"
+_BETWEEN_COPIES = 1_000_003  # of seeds, so that copies drop out different units
 Resume = Literal["exact", "loose"]
 
 
@@ -42,13 +50,14 @@ class Result:
     evaluation: Row | None
     checkpoint: Path
     plot: Path | None
+    parameters: Path
 
 
 def train(
     model: nn.Module, spec: Source | ModelSpec | Graph, data: Data,
     settings: TrainFields | None = None, *, out: str | Path, device: str | torch.device | None = None,
     resume: Resume = "exact", tensorboard: bool = False, watch: Watch | None = None,
-    objective: Objective | None = None,
+    parallel: Parallelism | None = None, objective: Objective | None = None,
 ) -> Result:  # fmt: skip
     """Trains a model, or goes on from the newest checkpoint in `out`.
 
@@ -56,7 +65,8 @@ def train(
     unless others are given. An `exact` run goes on only where everything is as it was; a `loose`
     one says what is not. Random states of the process are left as they were. A spec whose
     `compress` is `aware` trains with rounded weights; checkpoints hold those that are rounded. What
-    is learned is the targets of the data, unless an `objective` says otherwise.
+    is learned is the targets of the data, unless an `objective` says otherwise. With `parallel`, by
+    default the spec's section, every process that a launcher has started calls this.
 
     >>> data = read_data("spec.yaml", "text.txt")  # doctest: +SKIP
     >>> train(composer.build("spec.yaml"), "spec.yaml", data, out="runs/first")  # doctest: +SKIP
@@ -67,20 +77,66 @@ def train(
     graph = made if isinstance(made, Graph) else graph_of(made)
     chosen = settings or getattr(made, "train", None) or TrainFields()
     prepare(graph, model)
-    folder, watching = Path(out), watch or Silent()
-    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-    with locked(folder), seeded(chosen.seed, place):
-        run = Run(model, graph, data, chosen, place, objective)
-        saved = _resume(run, folder / CHECKPOINTS, resume, watching)
-        with Log(folder, run.step, tensorboard=tensorboard) as log:
-            while run.step < chosen.steps:
-                saved = _step(run, folder / CHECKPOINTS, log, watching) or saved
+    asked = parallel or getattr(made, "parallel", None) or Parallelism()
+    if asked.mesh.world > 1:
+        check_together(graph, chosen, asked, objective)
+    layout = plan(graph, asked, batch=chosen.batch_size)
+    device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    what = {**identity(graph, data, chosen, device), "parallel": asked, "resume": resume}
+    with launched(asked, what) as ranks:
+        watching = watch if watch is not None and ranks.rank == 0 else Silent()
+        seed = chosen.seed + _BETWEEN_COPIES * ranks.place[0]
+        with _alone(Path(out), ranks), seeded(seed, device):
+            made_by = StagedRun if asked.mesh.pp > 1 else Run
+            run = made_by(model, graph, data, chosen, device, layout, ranks, objective)
+            return _trained(run, Path(out), resume, watching, tensorboard=tensorboard)
+
+
+def check_together(
+    graph: Graph, settings: TrainFields, asked: Parallelism, objective: Objective | None = None
+) -> None:
+    """What several ranks cannot do.
+
+    Raises SpecError.
+    """
+    if objective is not None:
+        raise refusal("what a teacher says is learned on one device", "--mesh dp=1")
+    if graph.compressions:
+        raise refusal("a model that is being compressed is trained on one device", "--mesh dp=1")
+    if asked.mesh.pp > 1:
+        check_stages(graph, settings, asked)
+    if settings.compile:
+        raise refusal("a model over several devices is not compiled", "--set train.compile=false")
+
+
+def _trained(run: Run, folder: Path, resume: Resume, watch: Watch, *, tensorboard: bool) -> Result:
+    """Goes on from the newest checkpoint until the last step."""
+    first = run.ranks.rank == 0
+    saved = _resume(run, folder / CHECKPOINTS, resume, watch)
+    with Log(folder, run.step, tensorboard=tensorboard) if first else nullcontext() as log:
+        while run.step < run.settings.steps:
+            saved = _step(run, folder / CHECKPOINTS, log, watch) or saved
     assert saved is not None, "there is at least one step, and the last one is saved"
+    parameters, drawn = saved / "model.safetensors", None
+    if run.spread.together:
+        parameters = folder / "model.safetensors"
+    if first:
+        drawn = plot(folder)
+        if run.spread.together:
+            join(saved, "model", parameters)
+    run.ranks.wait()
     rows = {row.split: row for row in read_log(folder)}
-    return Result(run.step, rows["train"], rows.get("evaluation"), saved, plot(folder))
+    return Result(run.step, rows["train"], rows.get("evaluation"), saved, drawn, parameters)
 
 
-def _step(run: Run, folder: Path, log: Log, watch: Watch) -> Path | None:
+@contextmanager
+def _alone(folder: Path, ranks: Ranks) -> Iterator[None]:
+    """Keeps other runs out of a folder; the first rank holds the lock for all."""
+    with locked(folder) if ranks.rank == 0 else nullcontext():
+        yield
+
+
+def _step(run: Run, folder: Path, log: Log | None, watch: Watch) -> Path | None:
     """One update, and what is due after it; gives a checkpoint if that is."""
     norm = run.update()
     watch.update(run.step)
@@ -91,10 +147,12 @@ def _step(run: Run, folder: Path, log: Log, watch: Watch) -> Path | None:
     if run.data.evaluation is not None and (last or run.step % settings.eval_every == 0):
         rows.append(run.evaluate())
     for row in rows:
-        log.add(row)
+        if log is not None:
+            log.add(row)
         watch.row(row)
     if last or run.step % settings.checkpoint_every == 0:
-        log.sync()  # no checkpoint is ahead of its log
+        if log is not None:
+            log.sync()  # no checkpoint is ahead of its log
         return run.save(folder)
     return None
 
@@ -104,8 +162,13 @@ def _resume(run: Run, folder: Path, resume: Resume, watch: Watch) -> Path | None
 
     Raises TrainingError where it is that of another run.
     """
-    sweep(folder)
-    found, damaged = newest(folder)
+    found: Checkpoint | None = None
+    damaged: list[Path] = []
+    if run.ranks.rank == 0:
+        sweep(folder)
+        found, damaged = newest(folder)
+    step = run.ranks.from_first(-1 if found is None else found.step)
+    found = None if step < 0 else at_step(folder, step)
     for path in damaged:
         watch.note(f"'{path}' is damaged and not used")
     if found is None:

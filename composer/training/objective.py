@@ -67,8 +67,19 @@ class CrossEntropy(nn.Module):
     ) -> Scored:
         """The sum over all targets."""
         scores = getattr(forward(**inputs), self.output)
-        rows, wanted = scores.float().flatten(0, -2), targets.flatten()
-        loss = F.cross_entropy(
-            rows, wanted, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing
-        )
-        return Scored(loss, (rows.argmax(-1) == wanted).sum(), (wanted != IGNORED).sum())
+        loss, (hits, count) = loss_of(scores, targets, smoothing), hits_and_count(scores, targets)
+        return Scored(loss, hits, count)
+
+
+def loss_of(scores: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+    """The sum of the losses of scores (..., classes) at targets that are not ignored."""
+    rows, wanted = scores.float().flatten(0, -2), targets.flatten()
+    return F.cross_entropy(
+        rows, wanted, reduction="sum", ignore_index=IGNORED, label_smoothing=smoothing
+    )
+
+
+def hits_and_count(scores: Tensor, targets: Tensor) -> Tensor:
+    """How many of the best scores are right, and how many targets are not ignored, int64 (2,)."""
+    hits = (scores.argmax(-1) == targets).sum()
+    return torch.stack([hits, (targets != IGNORED).sum()])

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from composer.graph.graph import Graph
 from composer.language.train import TrainFields
 from composer.optim import param_groups
+from composer.parallel.ranks import alike
 
 from .errors import training_error
 
@@ -35,14 +36,16 @@ def adamw(
         groups.append({"params": extra, "name": "beside", **plain})
     device = groups[0]["params"][0].device.type
     betas = (settings.betas[0], settings.betas[1])
-    return torch.optim.AdamW(groups, betas=betas, fused=device in _FUSED)
+    return torch.optim.AdamW(alike(groups), betas=betas, fused=device in _FUSED)
 
 
 def optimizer_tensors(
     optimizer: torch.optim.Optimizer, model: nn.Module, beside: nn.Module
 ) -> dict[str, Tensor]:
     """Everything that the optimizer has gathered, as `exp_avg:NAME`."""
-    names = _names(model, beside)
+    names: dict[Tensor, str] = {
+        one: name for name, one in parameters_by_name(model, beside).items()
+    }
     return {
         f"{key}:{names[parameter]}": value
         for parameter, state in optimizer.state.items()
@@ -51,22 +54,24 @@ def optimizer_tensors(
 
 
 def restore_optimizer(
-    optimizer: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor],
-    beside: nn.Module,
+    optimizer: torch.optim.Optimizer, parameters: Mapping[str, nn.Parameter],
+    tensors: Mapping[str, Tensor],
 ) -> None:  # fmt: skip
-    """Gives an optimizer of the same parameters what another one has gathered."""
+    """Gives an optimizer of the same parameters, by their names, what another one has gathered."""
     states: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         key, _, parameter = name.partition(":")
         states.setdefault(parameter, {})[key] = tensor
-    names = _names(model, beside)
+    names = {one: name for name, one in parameters.items()}
     ordered = [names[one] for group in optimizer.param_groups for one in group["params"]]
     state = {place: states[name] for place, name in enumerate(ordered) if name in states}
     groups = optimizer.state_dict()["param_groups"]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
 
-def _names(model: nn.Module, beside: nn.Module) -> dict[Tensor, str]:
-    """The name of each parameter; those beside the model have one that no model's has."""
-    names: dict[Tensor, str] = {one: name for name, one in model.named_parameters()}
-    return names | {one: f"beside/{name}" for name, one in beside.named_parameters()}
+def parameters_by_name(model: nn.Module, beside: nn.Module) -> dict[str, nn.Parameter]:
+    """All that is trained; what is beside the model has names that nothing in a model has."""
+    return {
+        **dict(model.named_parameters()),
+        **{f"beside/{name}": one for name, one in beside.named_parameters()},
+    }

@@ -6,7 +6,6 @@ What a file is, its content says and not its name. Tensors are read one at a tim
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from safetensors import SafetensorError, safe_open
 from typing_extensions import Self
+
+from composer.targets.files import write_file
 
 from .errors import WeightError, weight_error
 from .operations import Shape
@@ -91,18 +92,14 @@ def save(
     """Writes tensors as one safetensors file, which is there whole or not at all."""
     from safetensors.torch import save_file
 
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    def write(file: Path) -> None:
+        save_file(dict(tensors), file, metadata={"format": "pt", **(metadata or {})})
+
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(dict(tensors), part, metadata={"format": "pt", **(metadata or {})})
-        part.replace(path)
+        write_file(Path(path), write)
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise weight_error("W410", f"cannot write '{path}': {reason}") from None
-    finally:
-        if path.parent.is_dir():
-            part.unlink(missing_ok=True)
 
 
 def cast(tensor: Tensor, kind: dtype | None) -> Tensor:

@@ -53,7 +53,7 @@ def test_every_code_that_is_used_is_explained_and_no_other(reference):
     source = "\n".join(
         path.read_text(encoding="utf-8") for path in (ROOT / "composer").rglob("*.py")
     )
-    used = set(re.findall(r"[\"\[]([CGSDIWTQ]\d{3})[\"\]]", source))
+    used = set(re.findall(r"[\"\[]([CGSDIWTPEQ]\d{3})[\"\]]", source))
 
     assert used == reference.CODES.keys() - {fault.code for fault in Fault}
 

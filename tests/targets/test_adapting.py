@@ -171,7 +171,7 @@ KINDS = {
 """An adapter of each kind."""
 
 
-@pytest.mark.parametrize("kind", KINDS.keys() - {"prefix"})
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "prefix"])
 def test_an_adapted_model_starts_as_the_model_with_its_seed(kind):
     plain = composer.build(SMALL, seed=0).eval()
     model = composer.build(adapted(KINDS[kind]), seed=0)

@@ -55,6 +55,7 @@ def expand(spec: ModelSpec, graph: Graph) -> str:
     last: list[Data] = [{"adapt": [_adapter(each) for each in spec.adapt]}] if spec.adapt else []
     last += [{"compress": [_pass(each) for each in spec.compress]}] if spec.compress else []
     end += [{"train": spec.train.model_dump()}] if spec.train else []
+    end += [{"parallel": spec.parallel.data()}] if spec.parallel else []
     texts = [to_yaml(section) for section in sections if all(section.values())]
     texts += [_connections(spec, graph)] if spec.connections else []
     return "\n".join([*texts, *(to_yaml(section) for section in [*end, *last])])

@@ -54,7 +54,7 @@ def _statements(maps: list[Adapted], graph: Graph) -> Iterator[str]:
     for (name, chosen), inside in grouped.items():
         stack = graph.parts[name]
         assert isinstance(stack, Stack), "only stacks have layers"
-        yield f"for layer in {layers_of(name, chosen, len(stack.layers))}:"
+        yield f"for layer in {layers_of(stack, chosen)}:"
         for inner, several in inside:
             yield from _statement(f"layer{attribute(inner)}", several, 4)
 

@@ -52,7 +52,7 @@ def _statements(each: Compression, graph: Graph) -> Iterator[str]:
     for (name, chosen), inside in grouped.items():
         stack = graph.parts[name]
         assert isinstance(stack, Stack), "only stacks have layers"
-        layers = layers_of(name, chosen, len(stack.layers)).replace("self.", "model.")
+        layers = layers_of(stack, chosen).replace("self.", "model.")
         yield f"for layer in {layers}:"
         yield from (f"    {line}" for line in _list("linears += [", inside))
     more = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from composer.graph.graph import Graph, Layer, LayerKind, Memory, Stack, State
 
 from .layers import arguments_of
-from .plan import Plan, local, memory_mask, states_read
+from .plan import Plan, local, memory_mask, several, states_read
 from .writing import call, condition, index_of
 
 
@@ -78,9 +78,9 @@ class StackText:
 
     def _memory(self, memory: Memory) -> list[str]:
         if memory.mix is not None:
-            source = memory.sources[0].part
             self.plan.use(memory.mix.placed, {})
-            return [f"{memory.argument} = {self.holder}.{memory.mix.name}(*{source}_states)"]
+            states = ", ".join(several(memory.sources, self.plan.graph))
+            return [f"{memory.argument} = {self.holder}.{memory.mix.name}({states})"]
         values = []
         for state, project in zip(memory.sources, memory.projects, strict=True):
             name = outside_name(state, self.plan.graph)

@@ -38,17 +38,23 @@ def _statements(paths: list[str], graph: Graph) -> Iterator[str]:
     for (name, chosen), parts in loops.items():
         part = graph.parts[name]
         assert isinstance(part, Stack), "only stacks have layers"
-        yield f"for layer in {layers_of(name, chosen, len(part.layers))}:"
+        yield f"for layer in {layers_of(part, chosen)}:"
         yield from (f"    layer{attribute(inner)}.requires_grad_(False)" for inner in parts)
 
 
-def layers_of(stack: str, numbers: tuple[int, ...], count: int) -> str:
+def layers_of(stack: Stack, numbers: tuple[int, ...]) -> str:
     """The text of some of a stack's layers: all, a range, or one by one."""
-    layers, first, last = f"self.{stack}.layers", numbers[0], numbers[-1]
-    if numbers != tuple(range(first, last + 1)):
-        return f"({', '.join(f'{layers}[{number}]' for number in numbers)})"
+    layers, first, last, count = (
+        f"self.{stack.name}.layers",
+        numbers[0],
+        numbers[-1],
+        len(stack.layers),
+    )
     if len(numbers) == count:
         return layers
+    if stack.family or numbers != tuple(range(first, last + 1)):
+        one = ", ".join(f"{layers}[{number}]" for number in numbers)
+        return f"({one}{',' if len(numbers) == 1 else ''})"
     return f"{layers}[{first or ''}:{'' if last + 1 == count else last + 1}]"
 
 

@@ -11,7 +11,7 @@ from .adapting import adapters
 from .forward import StackText
 from .freezing import freeze
 from .layers import mask_key
-from .plan import Given, Plan, axes_text, local, variable
+from .plan import Given, Plan, axes_text, local, several, variable
 from .stacks import parameters_of, results_of
 from .ties import module_ties, weight_ties
 from .writing import WIDTH, call, constructor, docstring, literal
@@ -119,15 +119,18 @@ def _return(plan: Plan) -> list[str]:
         if output.head is not None:
             values.append(f"{output.name}={local(output.name, graph)}")
         elif output.layers:
-            values.append(f"{output.name}={_several(output, plan)}")
+            values.append(f"{output.name}={_listed(output, plan)}")
         else:
             values.append(f"{output.name}={variable(output.source, graph)}")
     return call(f"return {plan.classes['output']}", values, 8)
 
 
-def _several(output: Output, plan: Plan) -> str:
-    first = variable(output.source, plan.graph)
-    return first.partition("[")[0]
+def _listed(output: Output, plan: Plan) -> str:
+    """The list of the values of an output that has several."""
+    first, *others = several(output.layers, plan.graph)
+    if not others and first.startswith("*"):
+        return first[1:]
+    return f"[{', '.join([first, *others])}]"
 
 
 def run(part: Input | Stack | Module | Output, plan: Plan) -> Iterator[str]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from composer.components.placed import Placed
@@ -118,6 +118,17 @@ def variable(state: State, graph: Graph) -> str:
     return (
         local(state.part, graph) if state.layer is None else f"{state.part}_states[{state.layer}]"
     )
+
+
+def several(states: Sequence[State], graph: Graph) -> list[str]:
+    """Several values as items of a list: all that a stack returns, or one by one."""
+    first = states[0]
+    stack = graph.parts[first.part]
+    if isinstance(stack, Stack) and first.layer is not None:
+        kept = weight_layers(graph, first) if first.item else list(range(len(stack.layers)))
+        if list(states) == [replace(first, layer=number) for number in kept]:
+            return [f"*{variable(first, graph).partition('[')[0]}"]
+    return [variable(state, graph) for state in states]
 
 
 def weight_layers(graph: Graph, state: State) -> list[int]:

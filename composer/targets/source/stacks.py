@@ -52,6 +52,8 @@ def _layer_list(stack: Stack, plan: Plan) -> list[str]:
     count = len(stack.layers)
     every = count // len(set(stack.layer_sets))
     groups = _groups(stack, plan)
+    if stack.first or stack.layer_sets != tuple(n - n % every for n in range(count)):
+        return _numbered(stack, groups)
     if every == count and count > 1:
         return [f"layer = {next(iter(groups))}", f"self.layers = nn.ModuleList([layer] * {count})"]
     numbered = len(groups) > 1
@@ -75,6 +77,23 @@ def _layer_list(stack: Stack, plan: Plan) -> list[str]:
         broken = made.replace(" if ", "\nif ").replace(" else ", "\nelse ").split("\n")
         inner = [f"    {line}" for line in [*broken, steps]]
     return ["self.layers = nn.ModuleList(", *inner, ")"]
+
+
+def _numbered(stack: Stack, groups: dict[str, list[int]]) -> list[str]:
+    """The layers of a stack that is cut, under their numbers in the whole stack."""
+    count = len(stack.layers)
+    first = [f"first={stack.first}"] if stack.first else []
+    owners = [n for n, owner in enumerate(stack.layer_sets) if n == owner]
+    if len(owners) == count:
+        numbered = "i" if len(groups) > 1 else "_"
+        made = f"({_choice(groups, count)} for {numbered} in range({count}))"
+        return call("self.layers = NumberedLayers", [made, *first], 0)
+    names = [next(name for name, ns in groups.items() if n in ns) for n in owners]
+    places = ", ".join(f"layers[{owners.index(owner)}]" for owner in stack.layer_sets)
+    return [
+        f"layers = [{', '.join(names)}]",
+        *call("self.layers = NumberedLayers", [f"[{places}]", *first], 0),
+    ]
 
 
 def _groups(stack: Stack, plan: Plan) -> dict[str, list[int]]:

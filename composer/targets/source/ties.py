@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterator
 
-from composer.graph.graph import Graph, Node
+from composer.graph.graph import Graph, Node, Stack
 
 from .writing import index_of
 
@@ -95,25 +95,26 @@ def _statements(pairs: list[Pair], graph: Graph) -> Iterator[str]:
     for (to, source, rest), numbers in loops.items():
         names = grouped.pop((to, source, str(numbers)), None)
         if names is not None:
-            depths = (len(part.layers) for part in graph.stacks if part.name in {to, source})
-            yield from _loop(to, source, names, numbers, min(depths))
+            yield from _loop(_stack(to, graph), _stack(source, graph), names, numbers)
         del rest
 
 
-def _loop(
-    to: str, source: str, names: list[str], numbers: dict[int, int], depth: int
-) -> Iterator[str]:
-    """One loop for everything that the layers of two stacks, or of one, share.
+def _stack(name: str, graph: Graph) -> Stack:
+    part = graph.parts[name]
+    assert isinstance(part, Stack), "only stacks have layers"
+    return part
 
-    `depth` is the number of layers that the shallower one has.
-    """
-    count = len(numbers)
-    same = all(i == j for i, j in numbers.items()) and list(numbers) == list(range(depth))
-    if same:
+
+def _loop(into: Stack, owner: Stack, names: list[str], numbers: dict[int, int]) -> Iterator[str]:
+    """One loop for everything that the layers of two stacks, or of one, share."""
+    count, to, source = len(numbers), into.name, owner.name
+    same = all(i == j for i, j in numbers.items()) and list(numbers) == list(range(count))
+    if same and count == min(len(into.layers), len(owner.layers)):
         yield f"for layer, other in zip(self.{to}.layers, self.{source}.layers):"
         yield from (f"    {_step('layer', n)} = {_step('other', n)}" for n in names)
         return
-    if to == source and set(numbers.values()) == {0} and list(numbers) == list(range(1, depth)):
+    rest = list(range(1, len(into.layers))) if not into.family else []
+    if to == source and set(numbers.values()) == {0} and list(numbers) == rest:
         yield f"for layer in self.{to}.layers[1:]:"
         yield from (f"    {_step('layer', n)} = {_step(f'self.{to}.layers[0]', n)}" for n in names)
         return
