@@ -27,6 +27,7 @@ from .export import export
 from .generating import generate
 from .importing import import_config
 from .kinds import kinds
+from .lottery import lottery
 from .plan import plan
 from .reading import Color, exit_code
 from .scale import scale
@@ -46,7 +47,7 @@ app = typer.Typer(
 )
 COMMANDS = (
     check, build, draw, watch, describe, diff, scale, expand, emit, convert, export_weights,
-    export, merge, compress, cut, coordinates, plan, train, distill, generate,
+    export, merge, compress, cut, coordinates, plan, train, distill, lottery, generate,
 )  # fmt: skip
 for command in COMMANDS:
     app.command()(command)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from composer.integrations.exporting import Exported
+    from composer.language.spec import ModelSpec
+    from composer.weights import Weights
 
 
 class Format(str, Enum):
@@ -38,6 +40,15 @@ def export(
         ),
     ],
     weights: WeightPlaces = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="FILE",
+            help="Safetensors of inputs by name: a program is rounded with their scales, where "
+            "the spec says int8_static.",
+        ),
+    ] = None,
     size: Size = None,
     overrides: Overrides = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the runs as JSON.")] = False,
@@ -54,6 +65,11 @@ def export(
     from composer.integrations.exporting import export as written
 
     given = places(weights) if weights else None
+    if data is not None:
+        if to is not Format.torch_export:
+            raise typer.BadParameter("--data rounds programs: --to torch-export")
+        _rounded(made, out, data, given, as_json=as_json)
+        return
     found = written(made, out, to=to.value, weights=given)
     for name, count in found.files.items():
         message(f"wrote {found.path if name == found.path.name else name}: {readable(count)}")
@@ -62,6 +78,23 @@ def export(
         product(json.dumps(runs, indent=2) + "\n")
     else:
         show(_table(found))
+
+
+def _rounded(
+    made: ModelSpec, out: Path, data: Path, given: Weights | None, *, as_json: bool
+) -> None:
+    """Writes a program that is rounded, and says how far it is from the model."""
+    from composer.integrations.exporting.rounded import export_rounded
+
+    found = export_rounded(made, out, data, weights=given)
+    message(f"wrote {found.path}: {readable(found.bytes)}")
+    if as_json:
+        record = {"maps": list(found.maps), "relative_errors": dict(found.errors)}
+        product(json.dumps(record, indent=2) + "\n")
+        return
+    product(f"{len(found.maps)} linear maps compute with int8\n")
+    for name, error in found.errors.items():
+        product(f"error   {100 * error:.2f} % of '{name}', first of the data\n")
 
 
 def _table(found: Exported) -> RenderableType:

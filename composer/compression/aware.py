@@ -78,7 +78,8 @@ def _rounding(linear: nn.Linear, options: QuantizeFields) -> nn.Module:
 
     if options.how.grouped:
         bits = getattr(torch, f"int{options.how.bits}")
-        weights = IntxFakeQuantizeConfig(bits, PerGroup(options.group))
+        groups = PerAxis(0) if options.group == "row" else PerGroup(options.group)
+        weights = IntxFakeQuantizeConfig(bits, groups)
     else:
         weights = IntxFakeQuantizeConfig(torch.int8, PerAxis(0), eps=_EPS)
     made: nn.Module = FakeQuantizedLinear.from_linear(linear, None, weights)

@@ -33,7 +33,7 @@ class Quantize(Pass):
 
     def check(self, work: Work) -> None:
         """What torchao cannot do here, it is asked to do on a small map first."""
-        _check_torchao()
+        check_torchao()
         options = _options(work)
         for path in work.compression.places:
             weight = work.linear(path).weight
@@ -65,7 +65,7 @@ class Quantize(Pass):
         """Rounded weights in each forward pass, and gradients as if they were not."""
         options = _options(work)
         if options.aware:
-            _check_torchao()
+            check_torchao()
             aware.check(options)
             aware.prepare(work, options)
 
@@ -82,7 +82,7 @@ class Quantize(Pass):
 
     def restore(self, work: Work, read: Callable[[str], Tensor]) -> None:
         """Rounds what is there, for the form of it, and puts saved numbers into that."""
-        _check_torchao()
+        check_torchao()
         options = _options(work)
         if options.how.calibrated:
             places = work.compression.places.items()
@@ -128,7 +128,7 @@ def _fill(part: Tensor, given: Tensor, name: str, bits: int) -> None:
     part.copy_(given)
 
 
-def _check_torchao() -> None:
+def check_torchao() -> None:
     """Raises CompressionError where torchao is not installed."""
     try:
         with _quiet():
@@ -154,11 +154,12 @@ def _quiet() -> Iterator[None]:
 
 def _check_scheme(options: QuantizeFields, like: Tensor) -> None:
     """Raises CompressionError where this machine cannot compute with a scheme's weights."""
-    linear = nn.Linear(4 * options.group, 64, device=like.device, dtype=like.dtype)
+    read = 128 if options.group == "row" else 4 * options.group
+    linear = nn.Linear(read, 64, device=like.device, dtype=like.dtype)
     try:
         _round(options, [linear])
         with torch.no_grad():
-            linear(torch.ones(32, 4 * options.group, device=like.device, dtype=like.dtype))
+            linear(torch.ones(32, read, device=like.device, dtype=like.dtype))
     except Exception as error:  # noqa: BLE001 - a kernel that is not there can fail in any way
         said = str(error).strip().splitlines() or [type(error).__name__]
         why = (

@@ -78,11 +78,13 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
         message = f"{kind} wants its options, not {describe(body)}"
         check.problems.add("C105", message, body.span, fix=FIX)
         return None
-    wiring = only(body, ["name", where])
+    keys = ("name", where)
+    wiring = only(body, keys)
     validate(AdaptFields, wiring, check.problems, where=f"'{kind}'", dims=check.dims)
-    options = without(body, ["name", where])
+    options = without(body, keys)
     kind_entry = Entry(entry.key, Scalar(kind, entry.key))
-    made = component_in(slot, Mapping({"kind": kind_entry, **options.entries}, body.span), check)
+    whole = Mapping({"kind": kind_entry, **options.entries}, body.span)
+    made = component_in(slot, whole, check, beside=keys)
     name = _name(kind, body, check)
     chosen = _chosen(kind, slot, body, entry.key, check)
     if made is None or name is None or chosen is None:

@@ -60,9 +60,10 @@ class QuantizeFields(PassFields):
         "calibration data, the others weights alone; int4_weight computes in four bits, the "
         "groups store few bits and compute in floats."
     )
-    group: Positive = Field(
+    group: Positive | Literal["row"] = Field(
         default=32,
-        description="Numbers of a row that have one scale, for schemes of four bits or fewer.",
+        description="Numbers of a row that have one scale, or row for all of them; for schemes of "
+        "four bits or fewer.",
     )
     aware: bool = Field(
         default=False, description="Whether training computes with rounded weights."
@@ -76,18 +77,24 @@ class QuantizeFields(PassFields):
     @property
     def function(self) -> str:
         """One function for each kind of weights."""
-        known = {"int3_group", "int2_group", "int4_group"}
-        return "quantize_group" if self.scheme in known else f"quantize_{self.scheme}"
+        if not self.scheme.endswith("_group"):
+            return f"quantize_{self.scheme}"
+        return "quantize_row" if self.group == "row" else "quantize_group"
 
     @property
     def reads(self) -> tuple[str, ...]:
         """Calibration runs the model on data."""
         return ("model", "batches") if self.how.calibrated else ()
 
+    def groups(self, read: int) -> int:
+        """How many scales a row of `read` numbers has."""
+        return read // self.group if self.how.grouped and self.group != "row" else 1
+
     def arguments(self) -> dict[str, int | float | str]:
         """Bits and groups, where the function does not know them."""
-        bits = {"bits": self.how.bits} if self.function == "quantize_group" else {}
-        return {**bits, **({"group": self.group} if self.how.grouped else {})}
+        bits = {"bits": self.how.bits} if self.scheme.endswith("_group") else {}
+        groups = self.how.grouped and self.group != "row"
+        return {**bits, **({"group": self.group} if groups else {})}
 
     @property
     def mark(self) -> str:
@@ -97,13 +104,15 @@ class QuantizeFields(PassFields):
     def obstacle(self, shape: tuple[int, ...]) -> str | None:
         """Groups must fill the rows."""
         _, read = shape
-        if self.how.grouped and read % self.group:
+        if self.scheme == "int4_weight" and self.group == "row":
+            return "its kernels want groups of a row; int4_group does not"
+        if self.how.grouped and self.group != "row" and read % self.group:
             return f"its {read} inputs are no whole number of groups of {self.group}"
         return None
 
     def weight_bytes(self, shape: tuple[int, ...]) -> int:
         """Numbers packed into whole bytes, then a scale and a zero point for each row or group."""
         width, read = shape
-        groups = width * (read // self.group if self.how.grouped else 1)
+        groups = width * self.groups(read)
         numbers = -(-width * read * self.how.bits // 8)
         return numbers + groups * self.how.scale + self.how.inputs

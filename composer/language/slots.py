@@ -62,11 +62,13 @@ def is_none(tree: Tree | None) -> bool:
 
 
 def component_in(
-    slot: str, tree: Tree, check: Checking, *, default: str | None = None, where: str | None = None
-) -> Written | None:
+    slot: str, tree: Tree, check: Checking, *, default: str | None = None, where: str | None = None,
+    beside: Iterable[str] = (),
+) -> Written | None:  # fmt: skip
     """The component that `tree` describes in a slot, or None with the reason as a problem.
 
-    A word alone is its kind; `default` is the kind where none is given.
+    A word alone is its kind; `default` is the kind where none is given. Keys `beside` its options
+    are left out of `tree`, but may stand there.
     """
     cls = kind_of(slot, tree, check, default)
     if cls is None:
@@ -86,6 +88,7 @@ def component_in(
         dims=check.dims,
         given={"kind": kind, **inner},
         told=() if right else parts,
+        beside=beside,
     )
     return Written(made, body) if made is not None and right else None
 

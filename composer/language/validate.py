@@ -29,11 +29,13 @@ def validate(
     given: AnyMapping[str, Any] | None = None,
     partial: bool = False,
     told: Iterable[str] = (),
+    beside: Iterable[str] = (),
 ) -> M | None:
     """`tree` as a `model`, or None with what is wrong added to `problems`.
 
     `where` names the place in words; `given` holds values of keys that are checked elsewhere, of
-    which the mistakes in `told` are problems already; with `partial`, keys may be missing.
+    which the mistakes in `told` are problems already; with `partial`, keys may be missing. Keys
+    `beside` those of the model are read by others.
     """
     if not isinstance(tree, Mapping):
         problems.add(
@@ -48,7 +50,9 @@ def validate(
     try:
         return model.model_validate({**data, **given}, context={"dims": dims})
     except ValidationError as error:
-        for problem in _Reading(error, model, tree, where, dims, told).problems(partial=partial):
+        for problem in _Reading(error, model, tree, where, dims, told, beside).problems(
+            partial=partial
+        ):
             problems.add(problem.code, problem.message, problem.span, problem.notes, problem.fix)
         return None
 
@@ -76,10 +80,12 @@ class _Reading:
         where: str,
         dims: AnyMapping[str, float],
         told: Iterable[str],
+        beside: Iterable[str],
     ) -> None:
         known = set(told)
         self.details = [d for d in error.errors(include_url=False) if d["loc"][0] not in known]
         self.model, self.tree, self.where, self.dims = model, tree, where, dims
+        self.keys = [*_keys(model), *beside]
 
     def problems(self, *, partial: bool) -> list[Problem]:
         """A problem for each cause: a missing key with its near miss is one."""
@@ -89,7 +95,7 @@ class _Reading:
         for detail in self.details:
             if detail["type"] == "extra_forbidden":
                 key = str(detail["loc"][0])
-                hint = guess(key, missing) or guess(key, _keys(self.model))
+                hint = guess(key, missing) or guess(key, self.keys)
                 taken |= {hint.split("'")[1]} if hint else set()
                 found.append(self._unknown(key, hint))
         found += [self._missing(key) for key in missing if key not in taken and not partial]
@@ -122,7 +128,7 @@ class _Reading:
         return details[0]["type"] == "expression" and bool(used & broken)
 
     def _unknown(self, key: str, hint: str | None) -> Problem:
-        known = ", ".join(_keys(self.model))
+        known = ", ".join(self.keys)
         fix = hint or f"known keys: {known}"
         if self.model is TypeFields and key in _keys(StackFields):
             fix = f"a layer type changes only these: {known}"

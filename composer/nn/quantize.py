@@ -119,3 +119,12 @@ def quantize_group(linears: Iterable[nn.Linear], bits: int, group: int) -> None:
 
     kind = getattr(torch, f"int{bits}")
     change_weights(linears, lambda _: IntxWeightOnlyConfig(kind, PerGroup(group)))
+
+
+def quantize_row(linears: Iterable[nn.Linear], bits: int) -> None:
+    """A few bits and a scale a row; products are those of floats."""
+    from torchao.quantization import IntxWeightOnlyConfig
+    from torchao.quantization.granularity import PerAxis
+
+    kind = getattr(torch, f"int{bits}")
+    change_weights(linears, lambda _: IntxWeightOnlyConfig(kind, PerAxis(0)))

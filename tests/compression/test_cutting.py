@@ -338,3 +338,30 @@ def test_adapters_are_cut_with_what_they_change():
             a.unflatten(-1, (4, -1))[:, [i for i in range(4) if i not in kept]] = 0
     expected = masked(spec, model, smaller)(**tokens()).logits
     torch.testing.assert_close(rebuilt(smaller)(**tokens()).logits, expected, rtol=0, atol=1e-12)
+
+
+ADAPTERS = [
+    "ia3: {on: '*'}",
+    "ia3: {on: {role: [k, v, ffn_out]}}",
+    "prefix: {on: decoder.layers.*.attention, length: 5}",
+    "parallel_adapter: {beside: 'decoder.layers.*.(attention|feed_forward)', bottleneck: 4}",
+    "adapter: {after: 'decoder.layers.*.(attention|feed_forward)', bottleneck: 4}",
+]
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize("cuts", [Cut(heads=2), Cut(d_ff=7)])
+def test_every_adapter_is_cut_with_what_it_changes(adapter, cuts):
+    text = lm("{num_heads: 4, num_kv_heads: 2, head_dim: 6}") + f"adapt:\n  - {adapter}\n"
+
+    check_equal(text, {"decoder": cuts})
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_layers_go_with_their_adapters(adapter):
+    spec, model = made(lm() + f"adapt:\n  - {adapter}\n")
+    smaller = cut(spec, tensors_of(spec, model), {"decoder": Cut(layers=(0, 2))})
+
+    del model.decoder.layers[1]
+
+    torch.testing.assert_close(rebuilt(smaller)(**tokens()).logits, model(**tokens()).logits)

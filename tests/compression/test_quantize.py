@@ -22,7 +22,8 @@ from composer.targets.module import load_source
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "tests" / "specs" / "compressed.yaml"
 SIZES = ("paths", "whole", "groups", "attention", "queries", "weights", "tied")
-WITHOUT_DATA = ("int8_weight", "int8_dynamic", "int4_group", "int3_group", "int2_group")
+ROW = "int2_group, group: row"
+WITHOUT_DATA = ("int8_weight", "int8_dynamic", "int4_group", "int3_group", "int2_group", ROW)
 SCHEMES = (*WITHOUT_DATA, "int8_static")
 
 SMALL = """
@@ -134,7 +135,8 @@ def test_a_model_of_some_size_is_a_quarter_as_large_and_computes_nearly_the_same
 
 
 def every(scheme):
-    return [f"compress=[{{quantize: {{on: '*', scheme: {scheme}, group: 16}}}}]"]
+    group = "" if scheme == ROW else ", group: 16"
+    return [f"compress=[{{quantize: {{on: '*', scheme: {scheme}{group}}}}}]"]
 
 
 @pytest.mark.parametrize("size", [size for size in SIZES if size != "paths"])
@@ -192,7 +194,7 @@ def test_shared_maps_are_stored_once():
 
 @pytest.mark.parametrize(
     ("size", "mode"),
-    [*((size, "standalone") for size in (*SIZES, "static")), ("paths", "linked")],
+    [*((size, "standalone") for size in (*SIZES, "static", "rows")), ("paths", "linked")],
 )
 def test_emitted_source_quantizes_what_composer_does(size, mode):
     graph = composer.graph(SPEC, size=size)
@@ -220,7 +222,7 @@ def test_the_float_form_is_that_of_the_spec_without_compress():
 # Training
 
 
-@pytest.mark.parametrize("scheme", ["int8_weight", "int4_group", "int3_group", "int2_group"])
+@pytest.mark.parametrize("scheme", ["int8_weight", "int4_group", "int3_group", "int2_group", ROW])
 def test_training_that_is_aware_computes_what_is_saved(scheme):
     graph = composer.graph(SMALL % f"{scheme}, aware: true")
     model = composer.build(graph, seed=0)
@@ -277,6 +279,24 @@ def test_composer_train_is_aware_of_rounding(tmp_path):
 
     assert type(model.logits.head).__name__ == "FakeQuantizedLinear"
     assert "logits.head.weight" in model.state_dict()
+
+
+@torch.no_grad()
+def test_a_row_is_one_group_of_all_of_its_numbers():
+    made = [composer.graph(SMALL % f"int3_group, group: {group}") for group in ("row", 32)]
+    models = [quantized(graph)[0] for graph in made]
+
+    wide, narrow = (f"decoder.layers.0.feed_forward.{name}.weight" for name in ("down", "up"))
+    assert models[0].get_parameter(wide).scale.shape == (32, 1)
+    assert models[1].get_parameter(wide).scale.shape == (32, 4)
+    same = [model.get_parameter(narrow).dequantize() for model in models]
+    assert torch.equal(*same)
+    assert report(made[0]).changed[0].after < report(made[1]).changed[0].after
+
+
+def test_kernels_of_four_bits_want_groups():
+    with pytest.raises(composer.SpecError, match="its kernels want groups"):
+        composer.graph(SMALL % "int4_weight, group: row")
 
 
 # Refused

@@ -45,7 +45,11 @@ def write(model: nn.Module, graph: Graph, path: Path) -> None:
 
     Raises ExportError.
     """
-    program = traced(model, graph)
+    save(traced(model, graph), path)
+
+
+def save(program: ExportedProgram, path: Path) -> None:
+    """Writes a program to a file, without a pickle."""
     program.example_inputs = None  # the only part of the file that torch would pickle
     torch.export.save(program, path)
 
