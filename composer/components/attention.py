@@ -12,7 +12,7 @@ from composer.shapes import Axes
 
 from .component import Component, Label, LinearMap, Mask, OptionError, Tensors
 from .costs import Cache, Kept, Operand, Product, Working
-from .multi_head import MultiHead
+from .multi_head import MultiHead, keys_before
 from .options import Positive
 from .placed import Placed, place
 from .rope import Rope
@@ -121,13 +121,14 @@ class Attention(MultiHead):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         turned = isinstance(self.position, Rope)
         turn = self.position.turn(axes.head_dim) if isinstance(self.position, Rope) else None
-        mask = self._mask_size(axes, axes.time, masked=masked)
+        keys = axes.time + keys_before(axes)
+        mask = self._mask_size(axes, keys, masked=masked)
         numbers = self._kept(
-            axes, axes.time, mask=mask, weights=weights,
+            axes, keys, mask=mask, weights=weights,
             biased=self._biased_scores, copied=turn is not None,
         )  # fmt: skip
         explicit = weights or self.softcap is not None or self.sinks
-        hidden = (mask or (axes.time**2 if self.causal else 0)) if explicit else 0
+        hidden = (mask or (axes.time * keys if self.causal else 0)) if explicit else 0
         hidden += (
             mask if self._biased_scores and not explicit else 0
         )  # what the mask hides of the biases
@@ -144,13 +145,14 @@ class Attention(MultiHead):
         return Cache(2 * keys, self.window) if self.causal else Cache()
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
-        mask, biased = self._mask_size(axes, axes.time, masked=masked), self._biased_scores
+        keys = axes.time + keys_before(axes)
+        mask, biased = self._mask_size(axes, keys, masked=masked), self._biased_scores
         explicit = weights or self.softcap is not None or self.sinks
         if masked and biased and not explicit and not self._positions(axes).tensors:
             # Biases that no gradient reaches are a mask of each example: attention is fused.
             mask, biased = axes.num_heads * mask, False
         return self._working(
-            axes, axes.time, mask=mask, weights=weights,
+            axes, keys, mask=mask, weights=weights,
             biased=biased, turned=isinstance(self.position, Rope),
         )  # fmt: skip
 
@@ -218,25 +220,27 @@ class CrossAttention(MultiHead):
         return self._products(axes, axes.source, axes.width, "memory")
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        mask = self._mask_size(axes, axes.source, masked=masked)
+        keys = axes.source + keys_before(axes)
+        mask = self._mask_size(axes, keys, masked=masked)
         numbers = self._kept(
-            axes, axes.source, mask=mask, weights=weights, biased=False, copied=False
+            axes, keys, mask=mask, weights=weights, biased=False, copied=False
         )
         read = (
             Operand(("q.weight",), ("x",)),
             Operand(("k.weight", "v.weight"), ("memory",)),
         )
         operands = (*read, *self._mixed(axes, weights=weights, biased=False))
-        hidden = mask + (axes.time * axes.source) * self.causal
+        hidden = mask + (axes.time * keys) * self.causal
         return Kept(("x", "memory"), numbers, hidden, operands=operands)
 
     def cache(self, axes: Axes) -> Cache:
         return Cache(fixed=2 * axes.batch * axes.source * axes.num_kv_heads * axes.head_dim)
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
-        mask = self._mask_size(axes, axes.source, masked=masked)
+        keys = axes.source + keys_before(axes)
+        mask = self._mask_size(axes, keys, masked=masked)
         return self._working(
-            axes, axes.source, mask=mask, weights=weights, biased=False, turned=False
+            axes, keys, mask=mask, weights=weights, biased=False, turned=False
         )
 
     def label(self, axes: Axes) -> Label:

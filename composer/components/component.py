@@ -280,6 +280,10 @@ class Component(BaseModel):
         """For an adapter at `path`: the products of what it adapts, as it changes them."""
         return found
 
+    def around(self, axes: Axes) -> Axes:
+        """For an adapter held in a component: the axes of that, as it changes them."""
+        return axes
+
     def further_flops(self, axes: Axes) -> Size:
         """For an adapter: floating point operations that products of what it adapts have more."""
         return 0

@@ -12,7 +12,7 @@ from typing_extensions import Self
 from composer.shapes import Axes
 
 from .component import Component, Label, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 
 
 class Ia3(Component):
@@ -66,6 +66,11 @@ class Ia3(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("x" if self.of == "input" else "y",), axes.rows * self._width(axes))
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """What is rescaled, anew."""
+        made = axes.rows * self._width(axes)
+        return Working(0, 0, made, made)
 
     def label(self, axes: Axes) -> Label:
         return Label("IA3")

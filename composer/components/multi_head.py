@@ -261,7 +261,9 @@ class MultiHead(Component):
         keys = 2 * axes.batch * source * axes.num_kv_heads * axes.head_dim
         held = 2 * out + keys
         if explicit:
-            held = max(held, 3 * (pairs + rows) + 3 * out - result)
+            repeated = 2 * axes.batch * source * axes.num_heads * axes.head_dim
+            made = out + repeated + max(3 * pairs - result, pairs + 2 * out)
+            held = max(held, 3 * (pairs + rows) + 3 * out - result, made)
         elif biased:
             hidden = pairs // axes.batch if mask else 0
             repeated = (
@@ -272,14 +274,17 @@ class MultiHead(Component):
             held = max(held, 4 * out + keys - result)
         if self.clip_qkv is not None:
             held = max(held, 2 * (out + keys) - result)
+        if before := keys_before(axes):  # copied behind them
+            less = 2 * axes.batch * before * axes.num_kv_heads * axes.head_dim
+            held = max(held + keys - less, out + 2 * keys - less)
         return held + mask  # which becomes numbers
 
     def _mask_size(self, axes: Axes, source: int, *, masked: bool) -> int:
-        """Entries of the mask that a stack makes; 0 where it makes none."""
-        window = getattr(self, "window", None)
-        if not masked and window is None:
+        """Entries of the mask that a stack makes, or keys before; 0 where nobody makes one."""
+        window, causal = getattr(self, "window", None), getattr(self, "causal", False)
+        if not masked and window is None and not (causal and keys_before(axes)):
             return 0
-        steps = axes.time if window is not None or getattr(self, "causal", False) else 1
+        steps = axes.time if window is not None or causal else 1
         return (axes.batch if masked else 1) * steps * source
 
     @property
@@ -293,6 +298,12 @@ class MultiHead(Component):
         if self.qk_norm is not None:
             notes.append("QK norm")
         return ", ".join(notes)
+
+
+def keys_before(axes: Axes) -> int:
+    """Learned keys that stand before those of the sequence."""
+    number: int = axes.before if "before" in axes else 0
+    return number
 
 
 def _block(steps: int) -> int:

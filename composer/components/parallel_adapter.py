@@ -10,7 +10,7 @@ from pydantic import Field
 from composer.shapes import Axes
 
 from .component import Component, Label, Name, Role, Tensors
-from .costs import Kept, Product
+from .costs import Kept, Product, Working
 from .feed_forward import ACTIVATIONS, Activation
 from .options import Positive, PositiveNumber
 
@@ -66,6 +66,11 @@ class ParallelAdapter(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         return Kept(("x",), axes.rows * 2 * axes.bottleneck)
+
+    def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
+        """Beside what the branch makes: what it adds, scaled, and the sum."""
+        made, low = axes.rows * axes.out_features, axes.rows * axes.bottleneck
+        return Working(0, 0, made + 2 * low, 2 * made + 2 * low)
 
     def label(self, axes: Axes) -> Label:
         return Label("parallel adapter", f"{self.bottleneck}")

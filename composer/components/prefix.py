@@ -12,6 +12,7 @@ from composer.shapes import Axes, Size
 
 from .component import Component, Label, Role, Tensors
 from .costs import Kept, Product
+from .multi_head import keys_before
 from .options import Positive
 
 
@@ -73,10 +74,12 @@ class Prefix(Component):
     def further_flops(self, axes: Axes) -> Size:
         return 4 * axes.batch * axes.num_heads * axes.time * self.length * axes.head_dim
 
+    def around(self, axes: Axes) -> Axes:
+        """Keys `before` those of the sequence; what the attention keeps is known of all of them."""
+        return Axes({**axes, "before": keys_before(axes) + self.length})
+
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
-        """Keys and values are copied to stand behind; a mask has a place for each of them."""
-        hidden = axes.time * (axes.source + self.length)
-        return Kept((), 2 * axes.batch * axes.num_kv_heads * self.length * axes.head_dim, hidden)
+        return Kept()
 
     def label(self, axes: Axes) -> Label:
         return Label("prefix", f"{self.length}")

@@ -26,13 +26,13 @@ def build_module(graph: Graph, *, seed: int | None = None) -> nn.Module:
     """
     text = emit(graph)
     made = load_source(text, graph.name)
-    model_class = getattr(made, _model_class(text))
+    made_class = getattr(made, model_class(text))
     if seed is None:
-        model = model_class()
+        model = made_class()
     else:
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            model = model_class()
+            model = made_class()
     assert isinstance(model, nn.Module)
     return model
 
@@ -56,8 +56,8 @@ def load_source(text: str, name: str) -> types.ModuleType:
     return module
 
 
-def _model_class(text: str) -> str:
-    """The model's class: the one whose forward returns the named tuple of the outputs."""
+def model_class(text: str) -> str:
+    """The name of the model's class in an emitted text: the one whose forward returns the named tuple of the outputs."""
     classes = [node for node in ast.parse(text).body if isinstance(node, ast.ClassDef)]
     output = next(
         c.name for c in classes if [ast.unparse(base) for base in c.bases] == ["NamedTuple"]

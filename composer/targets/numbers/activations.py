@@ -122,7 +122,7 @@ def _costs(
     kept, spared = _kept(call, at, trained, masked=masked)
     if call.placed is None:
         return kept, given if call.operation != "add" else 0
-    axes, own = _in_numbers(call.placed, at), call.placed.component
+    axes, own = _as_adapted(call.placed, at), call.placed.component
     working = own.working(axes, masked=masked, weights=call.weights)
     size = prod(map(at.number, call.shape))
     numbers = working.numbers + working.results * size + spared  # by now there is as much else
@@ -151,15 +151,18 @@ def _forward(call: Call, at: Setting, *, masked: bool) -> int:
     """Bytes that come and go within a call of a forward pass that keeps nothing."""
     if call.placed is None:
         return 0
-    own, axes = _without_dropout(call.placed.component), _in_numbers(call.placed, at)
+    own, axes = _without_dropout(call.placed.component), _as_adapted(call.placed, at)
     working = own.working(axes, masked=masked, weights=call.weights)
-    changed = sum(_changing(each.placed, at) for each in call.placed.adapters)
+    within = [a for a in call.placed.adapters if a.linear != "beside"]
+    beside = [a for a in call.placed.adapters if a.linear == "beside"]  # after what they are beside
+    changed = max((_changing(each.placed, at) for each in within), default=0)
+    after = max((_changing(each.placed, at) for each in beside), default=0)
     if working.forward is not None:
-        return (working.forward + changed) * at.bytes
+        return max(working.forward + changed, after) * at.bytes
     kept = own.kept(axes, masked=masked, weights=call.weights)
     numbers = kept.numbers + working.numbers + changed
     numbers += working.results * prod(map(at.number, call.shape))
-    return numbers * at.bytes + kept.others
+    return max(numbers * at.bytes + kept.others, after * at.bytes)
 
 
 def _changing(adapter: Placed, at: Setting) -> int:
@@ -175,16 +178,21 @@ def _without_dropout(component: Component) -> Component:
 def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> tuple[Kept, int]:
     """What a call keeps, and the numbers that it does not, as parameters are frozen."""
     if call.placed is not None:
-        axes, own = _in_numbers(call.placed, at), call.placed.component
+        axes, own = _as_adapted(call.placed, at), call.placed.component
         kept, numbers, others = own.kept(axes, masked=masked, weights=call.weights), 0, 0
-        read = set(trained)
+        read, beside = set(trained), set[str]()
         for each in call.placed.adapters:
             inner = each.placed.component.kept(_in_numbers(each.placed, at))
             numbers, others = numbers + inner.numbers, others + inner.others
-            if "x" in inner.ports:  # what its linear map reads
+            if each.linear == each.placed.component.held:  # it reads what the component reads
+                beside |= {port for port in inner.ports if port in kept.ports}
+            elif "x" in inner.ports:  # what its linear map reads
                 read.add(f"{each.linear}.weight".lstrip("."))
         less = kept.where_trained(read)
-        made = replace(less, numbers=less.numbers + numbers, others=less.others + others)
+        made = replace(
+            less, ports=tuple({*less.ports, *beside}),
+            numbers=less.numbers + numbers, others=less.others + others,
+        )  # fmt: skip
         return made, kept.numbers - less.numbers
     if call.operation == "dropout":
         return Kept(numbers=prod(map(at.number, call.shape))), 0
@@ -193,6 +201,14 @@ def _kept(call: Call, at: Setting, trained: frozenset[str], *, masked: bool) -> 
 
 def _in_numbers(placed: Placed, at: Setting) -> Axes:
     return Axes({name: at.number(size) for name, size in placed.axes.items()})
+
+
+def _as_adapted(placed: Placed, at: Setting) -> Axes:
+    """The axes of a component in numbers, as what it holds changes them."""
+    axes = _in_numbers(placed, at)
+    for adapter in placed.adapters:
+        axes = adapter.placed.component.around(axes)
+    return axes
 
 
 def _bytes(call: Call, graph: Graph, at: Setting) -> int:

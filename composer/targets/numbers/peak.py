@@ -17,6 +17,7 @@ from composer.graph.graph import Graph
 from .activations import CallBytes
 from .cache import cache_bytes
 from .flops import trained_of
+from .live import waiting_values
 from .memory import parameter_bytes, trained_parameters
 from .setting import Setting
 from .trace import Call, Trace, Value
@@ -32,7 +33,7 @@ def peak_bytes(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
     always = parameters.weights + parameters.optimizer + inputs
     walk = _Backward(graph, made, at, found)
     given = walk.returned + walk.given
-    return always + max(given + walk.most(), given + parameters.gradients, _forward(made, found))
+    return always + max(given + walk.most(), given + parameters.gradients, _forward(graph, made, found))
 
 
 @dataclass
@@ -158,9 +159,9 @@ def _passes_on(call: Call) -> bool:
     return added or call.operation in {"add", "cat"}
 
 
-def _forward(made: Trace, found: list[CallBytes]) -> int:
+def _forward(graph: Graph, made: Trace, found: list[CallBytes]) -> int:
     """The most bytes between the calls of a forward pass that keeps what the backward pass needs."""
-    waiting = _waiting(made)
+    waiting = waiting_values(graph, made)
     kept: set[Value] = set()
     live: set[Value] = set()
     within = most = held = 0
@@ -177,18 +178,10 @@ def _forward(made: Trace, found: list[CallBytes]) -> int:
     return most
 
 
-def _waiting(made: Trace) -> dict[Value, list[Value]]:
-    """The values that are let go after each call."""
-    waiting: dict[Value, list[Value]] = {}
-    for value, end in _ends(made).items():
-        waiting.setdefault(end, []).append(value)
-    return waiting
-
-
 def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -> int:
     """Weights, cache, and the values that are there while a call computes."""
     cache = sum(cache_bytes(c.placed, at).held for c in made.calls if c.placed is not None)
-    waiting = _waiting(made)
+    waiting = waiting_values(graph, made)
     live = most = 0
     for call, own in zip(made.calls, found, strict=True):
         live += own.size
@@ -196,28 +189,3 @@ def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
         live -= sum(found[value].size for value in waiting.get(call.makes, ()))
     masks = max((own.masks for own in found), default=0)
     return graph.parameters * at.bytes + cache + masks + most
-
-
-def _ends(made: Trace) -> dict[Value, Value]:
-    """The call after which a value is let go.
-
-    A layer holds what it is given until its end, and the model what a part is given.
-    """
-    layers = {call.makes: _layer(call) for call in made.calls}
-    closing = {layer: value for value, layer in layers.items() if layer}
-    ends = {call.makes: call.makes for call in made.calls}
-    held = {*made.results, *(c.makes for c in made.calls if c.operation == "input")}
-    for call in made.calls:
-        here = layers[call.makes]
-        for value in (value for values in call.reads.values() for value in values):
-            if made.calls[value].path.partition(".")[0] != call.path.partition(".")[0]:
-                held.add(value)
-            end = closing[here] if here and layers[value] != here else call.makes
-            ends[value] = max(ends[value], end)
-    return {value: end for value, end in ends.items() if value not in held}
-
-
-def _layer(call: Call) -> str:
-    """The layer that a call stands in, "" outside."""
-    stack, _, rest = call.path.partition(".layers.")
-    return f"{stack}.{rest.partition('.')[0]}" if rest else ""

@@ -55,10 +55,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Trace:
-    """The calls of a forward pass, and the values that it returns."""
+    """The calls of a forward pass, and the values that it returns.
+
+    `states` are the values of states, and `branches` what the branches of each layer make, by the
+    stack and the number of the layer.
+    """
 
     calls: tuple[Call, ...]
     results: tuple[Value, ...]
+    states: Mapping[State, Value]
+    branches: Mapping[tuple[str, int], list[Value]]
 
 
 def trace(graph: Graph) -> Trace:
@@ -69,7 +75,7 @@ def trace(graph: Graph) -> Trace:
         if part.name not in done:
             tracer.part(part)
         done |= {part.name, *(part.lockstep if isinstance(part, Stack) else ())}
-    return Trace(tuple(tracer.calls), tuple(tracer.results))
+    return Trace(tuple(tracer.calls), tuple(tracer.results), tracer.states, tracer.branches)
 
 
 @dataclass
@@ -78,6 +84,7 @@ class _Tracer:
     calls: list[Call] = field(default_factory=list)
     states: dict[State, Value] = field(default_factory=dict)
     results: list[Value] = field(default_factory=list)
+    branches: dict[tuple[str, int], list[Value]] = field(default_factory=dict)
 
     def call(
         self, path: str, holder: str, reads: Mapping[str, tuple[Value, ...]], node: Node,
@@ -218,6 +225,7 @@ class _StackRun:
         owner = f"{stack.name}.layers.{stack.layer_sets[number]}"
         run = _LayerRun(f"{stack.name}.layers.{number}", owner, self, stack.layers[number], self.x)
         self.x = run.result()
+        self.tracer.branches[stack.name, number] = run.branches
         self.tracer.states[State(stack.name, number)] = self.x
 
     def end(self) -> None:
@@ -236,6 +244,7 @@ class _LayerRun:
     run: _StackRun
     layer: Layer
     x: Value
+    branches: list[Value] = field(default_factory=list)
 
     def result(self) -> Value:
         """The state after the layer."""
@@ -243,6 +252,7 @@ class _LayerRun:
             self.x = self.skip(skip)
         for branch in self.layer.kind.branches:
             self.x = self.branch(branch)
+            self.branches.append(self.x)
         return self.x
 
     def at(

@@ -104,6 +104,13 @@ def layer_class(kind: LayerKind, stack: Stack, plan: Plan, name: str) -> str:
     return "\n".join([*lines, f"        return {', '.join(results)}"]) + "\n"
 
 
+def naming_branches(kind: LayerKind, stack: Stack, plan: Plan) -> tuple[bool, ...]:
+    """Of each branch, whether it gives what it makes a name, which holds it as the layer goes on."""
+    arguments = arguments_of(kind, stack, plan)
+    rates = {branch.dropout for branch in kind.branches if branch.dropout}
+    return tuple(len(_branch(b, stack, plan, arguments, rates)) > 1 for b in kind.branches)
+
+
 def _held(kind: LayerKind) -> Iterator[Node]:
     """Components that are modules of the layer, not plain expressions."""
     for node in kind.nodes():
