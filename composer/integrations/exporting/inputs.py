@@ -57,6 +57,20 @@ def open_sizes(graph: Graph) -> dict[str, dict[int, OpenSize]]:
     return found
 
 
+def axis_names(graph: Graph) -> dict[str, dict[int, str] | None]:
+    """The name of each size that varies, by axis of the first input that has it."""
+    named: set[str] = set()
+    found: dict[str, dict[int, str] | None] = {}
+    for item in graph.inputs:
+        sizes = [next(lengths_in(size), "") for size in item.value.shape]
+        new = {axis: name for axis, name in enumerate(sizes) if name and name not in named}
+        named.update(new.values())
+        found[item.name] = new or None
+        if item.padding == "mask":
+            found[f"{item.name}_mask"] = None
+    return found
+
+
 def _random(item: Input, shape: tuple[int, ...], random: torch.Generator) -> Tensor:
     component = item.node.component
     if isinstance(component, Tokens):

@@ -15,12 +15,16 @@ _MOST = 2**24  # of a length that nothing bounds, when its bounds are looked for
 
 @dataclass(frozen=True)
 class Length:
-    """A length of the inputs: a multiple of `step`, from `least` to `most`."""
+    """A length of the inputs: a multiple of `step`, from `least` to `most`.
+
+    `shortened` tells whether a part makes fewer steps of it, not knowing how many remain.
+    """
 
     name: str
     step: int
     least: int
     most: int | None
+    shortened: bool
 
     def near(self, wanted: int) -> int:
         """The number that it may be next to one that is wanted, from above if it may."""
@@ -37,8 +41,11 @@ def lengths_of(graph: Graph) -> list[Length]:
     for name in names:
         step = steps.get(name, 1)
         most = _most(graph, name)
-        least = step * next(n for n in range(1, _MOST) if _holds(graph, name, n * step, 1))
-        found.append(Length(name, step, least, None if most is None else most - most % step))
+        shortened = step == 1 and _shortened(graph, name)
+        fewest = 2 if shortened else 1  # no program holds for one step and for more, then
+        least = step * next(n for n in range(1, _MOST) if _holds(graph, name, n * step, fewest))
+        last = None if most is None else most - most % step
+        found.append(Length(name, step, least, last, shortened))
     return found
 
 
@@ -46,11 +53,11 @@ def traced_lengths(graph: Graph) -> dict[str, int]:
     """A number for every length, all different where they may be: what an exporter sees."""
     found = {"batch": 2}
     for number, length in enumerate(lengths_of(graph)):
-        wanted = max(_TRACED + 4 * number, length.least)
-        # A size of one is taken for a constant, so no part may have it.
-        while not _holds(graph, length.name, length.near(wanted), 2):
-            wanted += length.step
-        found[length.name] = length.near(wanted)
+        wanted = length.near(max(_TRACED + 4 * number, length.least + length.step))
+        # A size of one is taken for a constant, so no part may have it if it need not.
+        while not _holds(graph, length.name, wanted, 2) and wanted != length.most:
+            wanted = length.near(wanted + length.step)
+        found[length.name] = wanted
     return found
 
 
@@ -60,7 +67,7 @@ def tried_lengths(graph: Graph) -> list[dict[str, int]]:
     shorter, longer = {"batch": 1}, {"batch": 3}
     for length in lengths_of(graph):
         shorter[length.name] = length.near(traced[length.name] - length.step)
-        longer[length.name] = length.near(traced[length.name] + 3 * length.step)
+        longer[length.name] = length.near(2 * traced[length.name] + length.step)
     return [shorter, longer]
 
 
@@ -79,6 +86,15 @@ def _steps(graph: Graph) -> dict[str, int]:
         for atom in _quotients(part.value.shape)
         for name in lengths_in(atom.numerator)
     }
+
+
+def _shortened(graph: Graph, name: str) -> bool:
+    """Whether a state has some part of a length."""
+    return any(
+        name in lengths_in(atom.numerator)
+        for value in graph.values.values()
+        for atom in _quotients(value.shape)
+    )
 
 
 def _quotients(shape: Shape) -> Iterator[Quotient]:

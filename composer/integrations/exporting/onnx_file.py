@@ -14,14 +14,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from composer.graph.graph import Graph
 
-from .inputs import random_inputs
+from .inputs import axis_names, random_inputs
 from .lengths import traced_lengths
 from .program import traced
 from .report import export_error
 
 
+LARGEST = 3 * 2**29
+"""Bytes of the parameters that a file holds itself: it cannot have 2 GB in all."""
+
+
 def write(model: nn.Module, graph: Graph, path: Path) -> None:
-    """Writes a model with its numbers; those beyond 2 GB go to a file beside it.
+    """Writes a model; more than 1.5 GB of parameters go to a file beside it, named `.data`.
 
     Raises ExportError.
     """
@@ -31,13 +35,15 @@ def write(model: nn.Module, graph: Graph, path: Path) -> None:
         # The exporter takes fused kernels apart, whose results lie in another order.
         with _quiet(), sdpa_kernel(SDPBackend.MATH):
             made = torch.onnx.export(
-                program, (), kwargs=inputs, output_names=_names(graph), dynamo=True, verbose=False
-            )
+                program, (), kwargs=inputs, output_names=_names(graph),
+                dynamic_shapes=axis_names(graph), dynamo=True, verbose=False,
+            )  # fmt: skip
     except Exception as error:  # nor has the exporter for what ONNX has no operator for
         why = str(error).strip().partition("\n")[0]
         raise export_error("E602", f"ONNX cannot say '{graph.name}': {why}") from error
     assert made is not None, "the exporter of programs gives one"
-    made.save(path)
+    count = sum(each.nbytes for each in program.state_dict.values())
+    made.save(path, external_data=count > LARGEST)
 
 
 def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -24,16 +24,19 @@ def traced(model: nn.Module, graph: Graph) -> ExportedProgram:
 
     Raises ExportError where torch cannot trace it for all lengths.
     """
+    lengths = lengths_of(graph)
     unrolled = next((path for path, node in graph.nodes() if node.component.unrolls), None)
-    if unrolled is not None and lengths_of(graph):
+    if unrolled is not None and lengths:
         why = f"'{unrolled}' takes more turns for longer inputs, and a program has a fixed number"
         fix = "give its input a fixed `length`, or export to huggingface"
         raise export_error("E602", f"no program computes '{graph.name}' at all lengths: {why}", fix)
     inputs = random_inputs(graph, traced_lengths(graph))
     try:
         return torch.export.export(
-            _with_names(model), (), inputs, dynamic_shapes=open_sizes(graph), strict=False
-        )
+            _with_names(model), (), inputs, dynamic_shapes=open_sizes(graph), strict=False,
+            # Torch cannot prove that a shortened length has two steps, so the program checks it.
+            prefer_deferred_runtime_asserts_over_guards=any(each.shortened for each in lengths),
+        )  # fmt: skip
     except Exception as error:  # torch has no class for what it cannot trace
         lines = [line.strip(" -") for line in (str(error).strip() or repr(error)).splitlines()]
         why = next((line for line in lines if line.startswith("Not all values")), lines[0])
