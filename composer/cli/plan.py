@@ -53,7 +53,7 @@ def plan(
 
     made, graph = read(spec, size, overrides, plugins)
     asked = asked_for(made, mesh, world)
-    _check_stage(stage, asked.mesh.pp, source=source)
+    _check_stage(stage, asked.mesh.pp, source=source, as_json=as_json)
     batch = None if made.train is None else made.train.batch_size
     if asked.mesh.pp == 1:
         layout = planned(graph, asked, batch=batch)
@@ -73,10 +73,10 @@ def plan(
         _check(layouts)
 
 
-def _check_stage(stage: int | None, stages: int, *, source: bool) -> None:
-    """Raises UsageError for a stage that is not there."""
-    if source and stage is None:
-        raise output.UsageError("--source wants --stage N")
+def _check_stage(stage: int | None, stages: int, *, source: bool, as_json: bool) -> None:
+    """Raises UsageError for a stage that is not there, and for a source of none or as JSON."""
+    if source and (stage is None or stages == 1 or as_json):
+        raise output.UsageError("--source wants --stage N of a mesh with pp, and no --json")
     if stage is not None and stage >= stages:
         raise output.UsageError(f"--stage {stage}: the mesh has pp {stages}")
 

@@ -48,12 +48,11 @@ def _totals(plans: StagePlans) -> str:
     from composer.parallel.stage_plans import most
     from composer.parallel.stage_report import shared_in_words
 
-    number, _ = plans.fullest
-    held = most(plans.plans[number])
+    held = most(plans.plans[plans.fullest])
     every = sum(one.total for layout in plans.plans for one in layout.every.values())
     lines = [
         f"parameters      {plans.whole.graph.parameters:,}",
-        f"fullest device  {readable(held.total)} in fp32 with Adam, in stage {number}",
+        f"fullest device  {readable(held.total)} in fp32 with Adam, in stage {plans.fullest}",
         f"all devices     {readable(every)}",
     ]
     if shared := shared_in_words(plans):

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from composer.graph.cuts import starts
 from composer.graph.cutting import Stage, cut, held_by_several
 from composer.graph.graph import Graph
+from composer.graph.steps import steps
 from composer.graph.tensors import set_owner
 from composer.language.parallel import MeshFields, Parallelism
 
-from .plan import Bytes, Place, Plan, plan, refusal
+from .plan import Bytes, Plan, plan, refusal
 from .splitting import Splitting
 
 
@@ -33,10 +34,9 @@ class StagePlans:
         return held_by_several(self.stages)
 
     @property
-    def fullest(self) -> tuple[int, Place]:
-        """The stage and the device in it that holds most; the first of equals."""
-        number = max(range(len(self.plans)), key=lambda n: most(self.plans[n]).total)
-        return number, self.plans[number].fullest
+    def fullest(self) -> int:
+        """The stage with the device that holds most; the first of equals."""
+        return max(range(len(self.plans)), key=lambda number: most(self.plans[number]).total)
 
 
 def plan_stages(graph: Graph, asked: Parallelism, *, batch: int | None = None) -> StagePlans:
@@ -57,8 +57,9 @@ def stages_of(graph: Graph, asked: Parallelism) -> tuple[Stage, ...]:
     try:
         return cut(graph, starts(graph, asked.mesh.pp, asked.pp.cuts))
     except ValueError as error:
-        fits = len(asked.pp.cuts or ()) + 1
-        raise refusal(str(error), f"--mesh pp={fits}") from None
+        cuts = asked.pp.cuts
+        fits = len(steps(graph)) if cuts is None else len(cuts) + 1
+        raise refusal(str(error), f"pp: {fits}") from None
 
 
 def plan_of(stage: Stage, whole: Plan) -> Plan:

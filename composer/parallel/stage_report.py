@@ -57,13 +57,12 @@ def data(plans: StagePlans) -> dict[str, Any]:
         kept = {key: known[key] for key in ("parameters", "parts", "device", "tensors")}
         names = {"steps": [step.name for step in stage.steps]}
         stages.append({"stage": stage.number, **names, "sends": list(stage.sends), **kept})
-    number, _ = plans.fullest
-    held = most(plans.plans[number])
+    held = most(plans.plans[plans.fullest])
     return {
         "mesh": plans.whole.mesh.model_dump(),
         "world": plans.whole.mesh.world,
         "parameters": plans.whole.graph.parameters,
         "stages": stages,
         "shared": {name: list(numbers) for name, numbers in plans.shared.items()},
-        "fullest": {"stage": number, **asdict(held), "total": held.total},
+        "fullest": {"stage": plans.fullest, **asdict(held), "total": held.total},
     }

@@ -166,6 +166,7 @@ def test_the_command_prints_what_a_program_reads(capsys):
         (["--mesh", "tp=2", "--world", "3"], "the mesh has 2 devices"),
         (["--mesh", "pp=2", "--stage", "2"], "--stage 2: the mesh has pp 2"),
         (["--mesh", "pp=2", "--source"], "--source wants --stage"),
+        (["--mesh", "tp=2", "--stage", "0", "--source"], "--source wants --stage"),
         (["--mesh", "pp=40"], "runs in 33 steps, too few for 40 stages"),
     ],
 )
