@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -16,10 +17,8 @@ from composer.weights import save, stamp
 
 from .data import Data
 from .errors import training_error
-from .logs import Watch
+from .logs import Silent, Watch
 from .loop import train
-from .randomness import seeded
-from .run import Run
 
 MODEL, START = "model.safetensors", "start.safetensors"
 
@@ -50,15 +49,30 @@ def find_ticket(
         return (result.evaluation or result.train).loss
 
     def warm(model: nn.Module) -> None:
-        with seeded(settings.seed, place):
-            run = Run(model, graph, data, settings, place)
-            for _ in range(rewind):
-                run.update()
+        with suppress(_EnoughError):
+            until = _Until(rewind)
+            train(model, graph, data, settings, out=out / "warm", device=place, watch=until)
 
     model.to(place)
     ticket = lottery(graph, model, once, rounds=rounds, warm=warm if rewind else None)
     _write(graph, model, ticket, out)
     return ticket
+
+
+class _EnoughError(Exception):
+    """A training has come as far as it should."""
+
+
+class _Until(Silent):
+    """Ends a training after some of its updates, whose rates are those of the whole."""
+
+    def __init__(self, steps: int) -> None:
+        self._steps = steps
+
+    def update(self, step: int) -> None:
+        """Raises _EnoughError where that is the last one."""
+        if step == self._steps:
+            raise _EnoughError
 
 
 def _check(out: Path, settings: TrainFields, rewind: int) -> None:

@@ -19,7 +19,6 @@ from .lengths import traced_lengths
 from .program import traced
 from .report import export_error
 
-
 LARGEST = 3 * 2**29
 """Bytes of the parameters that a file holds itself: it cannot have 2 GB in all."""
 

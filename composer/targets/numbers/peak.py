@@ -33,7 +33,9 @@ def peak_bytes(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
     always = parameters.weights + parameters.optimizer + inputs
     walk = _Backward(graph, made, at, found)
     given = walk.returned + walk.given
-    return always + max(given + walk.most(), given + parameters.gradients, _forward(graph, made, found))
+    return always + max(
+        given + walk.most(), given + parameters.gradients, _forward(graph, made, found)
+    )
 
 
 @dataclass
