@@ -216,9 +216,7 @@ class CrossAttention(MultiHead):
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         keys = axes.source + keys_before(axes)
         mask = self._mask_size(axes, keys, masked=masked)
-        numbers = self._kept(
-            axes, keys, mask=mask, weights=weights, biased=False, copied=False
-        )
+        numbers = self._kept(axes, keys, mask=mask, weights=weights, biased=False, copied=False)
         read = (
             Operand(("q.weight",), ("x",)),
             Operand(("k.weight", "v.weight"), ("memory",)),
@@ -233,9 +231,7 @@ class CrossAttention(MultiHead):
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         keys = axes.source + keys_before(axes)
         mask = self._mask_size(axes, keys, masked=masked)
-        return self._working(
-            axes, keys, mask=mask, weights=weights, biased=False, turned=False
-        )
+        return self._working(axes, keys, mask=mask, weights=weights, biased=False, turned=False)
 
     def label(self, axes: Axes) -> Label:
         return Label("Cross-Attention", self._detail())
