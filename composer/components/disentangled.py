@@ -233,7 +233,9 @@ class Disentangled(Component):
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         steps, inner = axes.batch * axes.time, axes.num_heads * axes.head_dim
         far, pairs = steps * axes.num_heads * self._rows(axes), steps * axes.num_heads * axes.time
-        return Working(0, 0, max(far, 5 * pairs) + 2 * steps * inner)
+        both = 3 * steps * inner + 2 * self._rows(axes) * inner
+        forward = both + max(far + 2 * pairs + 2 * steps * inner, 5 * pairs)
+        return Working(0, 0, max(far, 5 * pairs) + 2 * steps * inner, forward)
 
     def label(self, axes: Axes) -> Label:
         detail = f"{self.num_heads} heads × {self.head_dim}, relative positions"

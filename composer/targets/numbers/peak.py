@@ -184,10 +184,13 @@ def _inference(graph: Graph, made: Trace, at: Setting, found: list[CallBytes]) -
     """Weights, cache, and the values that are there while a call computes."""
     cache = sum(cache_bytes(c.placed, at).held for c in made.calls if c.placed is not None)
     waiting = waiting_values(graph, made)
+    masks: dict[str, int] = {}  # each part makes its own
+    for call, own in zip(made.calls, found, strict=True):
+        part = call.path.partition(".")[0]
+        masks[part] = max(masks.get(part, 0), own.masks)
     live = most = 0
     for call, own in zip(made.calls, found, strict=True):
         live += own.size
-        most = max(most, live + own.working)
+        most = max(most, live + own.working + masks[call.path.partition(".")[0]])
         live -= sum(found[value].size for value in waiting.get(call.makes, ()))
-    masks = max((own.masks for own in found), default=0)
-    return graph.parameters * at.bytes + cache + masks + most
+    return graph.parameters * at.bytes + cache + most

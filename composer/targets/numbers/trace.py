@@ -57,14 +57,15 @@ class Call:
 class Trace:
     """The calls of a forward pass, and the values that it returns.
 
-    `states` are the values of states, and `branches` what the branches of each layer make, by the
-    stack and the number of the layer.
+    `states` are the values of states. By the stack and the number of a layer, `branches` are what
+    its branches make, and `skips` the earlier states that it meets.
     """
 
     calls: tuple[Call, ...]
     results: tuple[Value, ...]
     states: Mapping[State, Value]
     branches: Mapping[tuple[str, int], list[Value]]
+    skips: Mapping[tuple[str, int], list[Value]]
 
 
 def trace(graph: Graph) -> Trace:
@@ -75,7 +76,9 @@ def trace(graph: Graph) -> Trace:
         if part.name not in done:
             tracer.part(part)
         done |= {part.name, *(part.lockstep if isinstance(part, Stack) else ())}
-    return Trace(tuple(tracer.calls), tuple(tracer.results), tracer.states, tracer.branches)
+    return Trace(
+        tuple(tracer.calls), tuple(tracer.results), tracer.states, tracer.branches, tracer.skips
+    )
 
 
 @dataclass
@@ -85,6 +88,7 @@ class _Tracer:
     states: dict[State, Value] = field(default_factory=dict)
     results: list[Value] = field(default_factory=list)
     branches: dict[tuple[str, int], list[Value]] = field(default_factory=dict)
+    skips: dict[tuple[str, int], list[Value]] = field(default_factory=dict)
 
     def call(
         self, path: str, holder: str, reads: Mapping[str, tuple[Value, ...]], node: Node,
@@ -226,6 +230,7 @@ class _StackRun:
         run = _LayerRun(f"{stack.name}.layers.{number}", owner, self, stack.layers[number], self.x)
         self.x = run.result()
         self.tracer.branches[stack.name, number] = run.branches
+        self.tracer.skips[stack.name, number] = run.skips
         self.tracer.states[State(stack.name, number)] = self.x
 
     def end(self) -> None:
@@ -245,6 +250,7 @@ class _LayerRun:
     layer: Layer
     x: Value
     branches: list[Value] = field(default_factory=list)
+    skips: list[Value] = field(default_factory=list)
 
     def result(self) -> Value:
         """The state after the layer."""
@@ -283,6 +289,7 @@ class _LayerRun:
             value = tracer.operate("resample", self.path, [value], shape)
         if skip.project is not None:
             value = self.at(skip.project, {"x": (value,)})
+        self.skips.append(value)
         return self.combine(skip.combine, self.x, (self.x, value))
 
     def combine(self, node: Node, query: Value, values: tuple[Value, ...]) -> Value:

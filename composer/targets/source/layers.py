@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -104,11 +105,15 @@ def layer_class(kind: LayerKind, stack: Stack, plan: Plan, name: str) -> str:
     return "\n".join([*lines, f"        return {', '.join(results)}"]) + "\n"
 
 
-def naming_branches(kind: LayerKind, stack: Stack, plan: Plan) -> tuple[bool, ...]:
-    """Of each branch, whether it gives what it makes a name, which holds it as the layer goes on."""
+def names_given(kind: LayerKind, stack: Stack, plan: Plan) -> tuple[frozenset[str], ...]:
+    """Of each branch, the names that it gives, which hold what they name as the layer goes on."""
     arguments = arguments_of(kind, stack, plan)
     rates = {branch.dropout for branch in kind.branches if branch.dropout}
-    return tuple(len(_branch(b, stack, plan, arguments, rates)) > 1 for b in kind.branches)
+    texts = (_branch(branch, stack, plan, arguments, rates) for branch in kind.branches)
+    return tuple(
+        frozenset(re.findall(r"^ {8}(\w+)(?:, \w+)? = ", "\n".join(t), re.MULTILINE)) - {"x"}
+        for t in texts
+    )
 
 
 def _held(kind: LayerKind) -> Iterator[Node]:
