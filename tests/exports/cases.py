@@ -20,6 +20,23 @@ ROOT = models.ROOT
 REFUSED = {"specs/mamba.yaml": ("onnx", "torch-export")}
 """Specs that take more turns for longer inputs, and the formats that cannot say so."""
 
+PROGRAMS = ("specs/bert.yaml", "specs/llama.yaml", "specs/wav2vec2.yaml-base")
+"""Cases that are exported to torch in the tests of every day."""
+
+MECHANISMS = {
+    "shortened lengths": "specs/wav2vec2.yaml-base",
+    "relative positions": "specs/t5.yaml",
+    "disentangled positions": "specs/deberta_v2.yaml",
+    "slopes": "specs/bloom.yaml",
+    "experts": "specs/mixtral.yaml",
+    "attention sinks": "specs/gpt_oss.yaml",
+    "shifted windows": "specs/swin.yaml",
+    "sliding windows": "specs/patterns/sliding.yaml",
+    "rearranged axes": "specs/patterns/rearrange.yaml",
+    "images and text": "specs/patterns/image_captioning.yaml",
+}
+"""Cases that are exported to ONNX there, one for each way to compute; `make exports` takes all."""
+
 
 @dataclass(frozen=True)
 class Small:
@@ -50,6 +67,11 @@ def cases() -> list[Small]:
         if path.startswith("specs/"):
             found.setdefault((path, case.size), Small(path, case.size))
     return list(found.values())
+
+
+def case_of(name: str) -> Small:
+    """The case of a name."""
+    return next(case for case in cases() if str(case) == name)
 
 
 def specs() -> list[str]:

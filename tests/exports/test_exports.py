@@ -13,9 +13,10 @@ import torch
 import composer
 from composer.cli import main
 from composer.integrations.exporting import ExportError, writing
-from tests.exports.cases import REFUSED, ROOT, cases, out, specs
+from composer.integrations.exporting.inputs import random_inputs
+from composer.integrations.exporting.lengths import lengths_of, traced_lengths, tried_lengths
+from tests.exports.cases import MECHANISMS, PROGRAMS, REFUSED, ROOT, case_of, cases, out, specs
 
-PUBLISHED = [case for case in cases() if case.overrides and case.path not in REFUSED]
 TINY = {
     "composer": 1, "name": "tiny",
     "inputs": {"source": {"kind": "tokens", "vocab_size": 31, "padding": "mask"},
@@ -49,12 +50,41 @@ def test_every_spec_is_a_case():
     assert sorted({case.path for case in cases()}) == specs()
 
 
-@pytest.mark.parametrize("case", PUBLISHED, ids=str)
-def test_published_models_are_programs_of_torch(case, tmp_path):
-    """The others, patterns and small sizes, are traced in tests/conformance."""
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_published_models_are_programs_of_torch(name, tmp_path):
+    """Patterns and small sizes are traced in tests/conformance, the others by `make exports`."""
+    case = case_of(name)
     made = composer.export(case.load(), out(case, tmp_path, "torch-export"), to="torch-export")
 
     assert made.difference <= writing.TOLERANCE
+
+
+@pytest.mark.parametrize("name", MECHANISMS.values(), ids=MECHANISMS)
+def test_onnx_computes_each_mechanism(name, tmp_path):
+    _libraries("onnx")
+    case = case_of(name)
+    made = composer.export(case.load(), out(case, tmp_path, "onnx"), to="onnx")
+
+    assert made.difference <= writing.TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("name", "least", "most"),
+    [
+        # Seven convolutions make two steps of 720 numbers, and one of 719.
+        ("specs/wav2vec2.yaml-base", 720, None),
+        ("specs/whisper.yaml", 1, 40),
+        ("specs/patterns/rearrange.yaml", 8, None),
+    ],
+)
+def test_lengths_have_the_bounds_of_the_graph(name, least, most):
+    graph = composer.graph(case_of(name).load())
+    (length,) = lengths_of(graph)
+    tried = [each[length.name] for each in tried_lengths(graph)]
+
+    assert (length.least, length.most) == (least, most)
+    assert traced_lengths(graph)[length.name] not in tried
+    assert all(least <= number <= (most or number) for number in tried)
 
 
 @pytest.mark.parametrize("to", ["onnx", "torch-export", "huggingface"])
@@ -83,6 +113,29 @@ def test_onnx_takes_what_the_spec_names(tmp_path):
     assert axes["source"] == axes["source_mask"] == ["batch", "source"]
     assert axes["target"] == ["batch", "target"]
     assert [each.name for each in graph.output] == ["logits"]
+
+
+def test_large_parameters_of_onnx_go_beside_the_file(tmp_path, monkeypatch):
+    _libraries("onnx")
+    monkeypatch.setattr(writing.onnx_file, "LARGEST", 1000)
+    made = composer.export(TINY, tmp_path / "m.onnx", to="onnx")
+    parameters = sum(4 * each.numel() for each in composer.build(TINY).parameters())
+
+    assert sorted(made.files) == ["m.onnx", "m.onnx.data"]
+    assert made.files["m.onnx.data"] > 0.9 * parameters  # the smallest stay in the file
+    assert {each.name: each.stat().st_size for each in tmp_path.iterdir()} == made.files
+    run = writing.onnx_file.loaded(tmp_path / "m.onnx")  # it is found where it was moved to
+    inputs = random_inputs(composer.graph(TINY), {"batch": 2, "source": 5, "target": 6})
+    assert run(inputs)["logits"].shape == (2, 6, 29)
+
+
+def test_a_recurrence_of_a_fixed_length_is_exported(tmp_path):
+    (case,) = [each for each in cases() if each.path in REFUSED]
+    overrides = [*case.overrides, "decoder.num_layers=1", "inputs.tokens.length=8"]
+    spec = composer.load(ROOT / case.path, overrides=overrides)
+    made = composer.export(spec, tmp_path / "m.pt2", to="torch-export")
+
+    assert made.difference <= writing.TOLERANCE
 
 
 def test_weights_are_those_that_are_given(tmp_path):
@@ -125,10 +178,13 @@ def test_a_recurrence_without_a_fixed_length_is_refused_by_name(to, tmp_path):
 def test_what_differs_is_refused_and_an_earlier_export_stays(tmp_path, monkeypatch):
     path = tmp_path / "m.pt2"
     path.write_bytes(b"earlier")
-    read = writing.program.run
-    monkeypatch.setattr(
-        writing.program, "run", lambda *given: {n: t * 1.001 for n, t in read(*given).items()}
-    )
+    read = writing.program.loaded
+
+    def altered(given):
+        run = read(given)
+        return lambda inputs: {name: t * 1.001 for name, t in run(inputs).items()}
+
+    monkeypatch.setattr(writing.program, "loaded", altered)
     with pytest.raises(ExportError, match="is not the model: with batch 1"):
         composer.export(TINY, path, to="torch-export")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from torch import Tensor, nn
@@ -25,9 +25,18 @@ def write(model: nn.Module, spec: ModelSpec, path: Path) -> None:
     wrapped.save_pretrained(path)
 
 
-def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def loaded(path: Path) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """What the loaded model scores, by the name of the spec's output."""
     model = load(path)
     model.eval()  # type: ignore[no-untyped-call]
+<<<<<<< HEAD
     given = {model.names[name]: tensor for name, tensor in inputs.items()}
     return {model.output: model(**given).logits}
+=======
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        given = {model.names[name]: tensor for name, tensor in inputs.items()}
+        return {model.decoding.output: model(**given).logits}
+
+    return run
+>>>>>>> export2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def write(model: nn.Module, graph: Graph, path: Path) -> None:
     made.save(path, external_data=count > LARGEST)
 
 
-def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def loaded(path: Path) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """What onnxruntime computes; an output of several layers has a name for each of them."""
     import onnxruntime
 
@@ -53,9 +53,13 @@ def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
     options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
     wanted = [one.name for one in session.get_inputs()]
-    outputs = session.run(None, {name: inputs[name].numpy() for name in wanted})
     names = [one.name for one in session.get_outputs()]
-    return {name: torch.from_numpy(one) for name, one in zip(names, outputs, strict=True)}
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        outputs = session.run(None, {name: inputs[name].numpy() for name in wanted})
+        return {name: torch.from_numpy(one) for name, one in zip(names, outputs, strict=True)}
+
+    return run
 
 
 def _names(graph: Graph) -> list[str]:

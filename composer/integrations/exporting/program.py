@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,15 @@ def save(program: ExportedProgram, path: Path) -> None:
     torch.export.save(program, path)
 
 
-def run(path: Path, inputs: Mapping[str, Tensor]) -> dict[str, Any]:
-    """What the program of a file returns."""
-    outputs: dict[str, Any] = torch.export.load(path).module()(**inputs)
-    return outputs
+def loaded(path: Path) -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:
+    """What the program of a file returns for inputs by name."""
+    module = torch.export.load(path).module()
+
+    def run(inputs: Mapping[str, Tensor]) -> dict[str, Any]:
+        outputs: dict[str, Any] = module(**inputs)
+        return outputs
+
+    return run
 
 
 def _with_names(model: nn.Module) -> nn.Module:

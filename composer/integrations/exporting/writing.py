@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,9 @@ from . import onnx_file, program
 from .inputs import random_inputs
 from .lengths import tried_lengths
 from .report import Check, Exported, Format, export_error
+
+Run = Callable[[Mapping[str, Tensor]], Mapping[str, Any]]
+"""What was written, read again: outputs by name of inputs by name."""
 
 TOLERANCE = 1e-5
 """The largest difference from what the model computes, relative to its largest number."""
@@ -49,7 +52,8 @@ def write_checked(
     try:
         part = work / out.name
         _write(spec, graph, model.eval(), to, part)
-        checks = tuple(_check(graph, model, to, part, each) for each in tried_lengths(graph))
+        run = _loaded(to, part)
+        checks = tuple(_check(graph, model, run, each) for each in tried_lengths(graph))
         _refuse_other(graph, to, checks)
         files = _placed(part, out)
     finally:
@@ -76,24 +80,22 @@ def _write(spec: ModelSpec, graph: Graph, model: nn.Module, to: Format, path: Pa
         folder.write(model, spec, path)
 
 
-def _run(to: Format, path: Path, inputs: Mapping[str, Tensor]) -> Mapping[str, Any]:
+def _loaded(to: Format, path: Path) -> Run:
     if to == "onnx":
-        return onnx_file.run(path, inputs)
+        return onnx_file.loaded(path)
     if to == "torch-export":
-        return program.run(path, inputs)
+        return program.loaded(path)
     from . import folder
 
-    return folder.run(path, inputs)
+    return folder.loaded(path)
 
 
 @torch.no_grad()
-def _check(
-    graph: Graph, model: nn.Module, to: Format, path: Path, lengths: Mapping[str, int]
-) -> Check:
+def _check(graph: Graph, model: nn.Module, run: Run, lengths: Mapping[str, int]) -> Check:
     """One run of what was written beside the model."""
     inputs = random_inputs(graph, lengths)
     wanted = _flat(model(**inputs)._asdict())
-    found = _flat(_run(to, path, inputs))
+    found = _flat(run(inputs))
     return Check(lengths, max(_difference(wanted[name], found[name]) for name in found))
 
 
