@@ -29,14 +29,9 @@ def loaded(path: Path) -> Callable[[Mapping[str, Tensor]], dict[str, Tensor]]:
     """What the loaded model scores, by the name of the spec's output."""
     model = load(path)
     model.eval()  # type: ignore[no-untyped-call]
-<<<<<<< HEAD
-    given = {model.names[name]: tensor for name, tensor in inputs.items()}
-    return {model.output: model(**given).logits}
-=======
 
     def run(inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         given = {model.names[name]: tensor for name, tensor in inputs.items()}
-        return {model.decoding.output: model(**given).logits}
+        return {model.output: model(**given).logits}
 
     return run
->>>>>>> export2
