@@ -32,7 +32,7 @@ from composer.targets.files import write_folder
 
 from .inputs import open_sizes, random_inputs
 from .lengths import traced_lengths, tried_lengths
-from .program import run, save, traced
+from .program import loaded, save, traced
 from .report import export_error
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ def _with_masks(graph: Graph, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 def _check_same(graph: Graph, program: ExportedProgram, path: Path) -> None:
     """Raises ExportError where a file computes other numbers than the program that it was made of."""
-    module = program.module()
+    module, read = program.module(), loaded(path)
     for lengths in tried_lengths(graph):
         inputs = random_inputs(graph, lengths)
-        wanted, found = module(**inputs), run(path, inputs)
+        wanted, found = module(**inputs), read(inputs)
         for name in wanted:
             if not torch.equal(_joined(wanted[name]), _joined(found[name])):
                 raise export_error("E603", f"'{path.name}' does not compute what was rounded")
@@ -180,7 +180,7 @@ def _check_same(graph: Graph, program: ExportedProgram, path: Path) -> None:
 def _errors(graph: Graph, model: nn.Module, path: Path, batches: Batches) -> dict[str, float]:
     """How far each output is from that of the model, on the first batch."""
     batch = _with_masks(graph, next(iter(batches)))
-    wanted, found = model(**batch)._asdict(), run(path, batch)
+    wanted, found = model(**batch)._asdict(), loaded(path)(batch)
     return {
         name: relative_error(found[name], made)
         for name, made in wanted.items()
