@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class RescaledLinear(nn.Module):
-    """A linear map under its own names, and factors of its results; those in `active` take part."""
+    """A linear map under its own names, and factors of its results; `active` ones take part."""
 
     def __init__(self, linear: nn.Linear, **factors: nn.Module) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class RescaledLinear(nn.Module):
 
 
 class RescaledInputLinear(nn.Module):
-    """A linear map under its own names, and factors of what it reads; those in `active` take part."""
+    """A linear map under its own names, and factors of what it reads; `active` ones take part."""
 
     def __init__(self, linear: nn.Linear, **factors: nn.Module) -> None:
         super().__init__()

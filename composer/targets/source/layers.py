@@ -352,4 +352,8 @@ def _value(
     if body.returns_weights:
         lines.append(f"        {body.node.name}, {body.node.name}_weights = {value}")
         value = body.node.name
-    return lines, value + _beside(body, start)
+    beside = _beside(body, start)
+    if beside and len(value + beside) + 12 > WIDTH:
+        lines.append(f"        {body.node.name} = {value}")
+        value = body.node.name
+    return lines, value + beside
