@@ -263,7 +263,7 @@ REFUSED = {
     "prefix: {on: decoder.layers.*.feed_forward, length: 2}": "makes the keys of an attention",
     "parallel_adapter: {beside: logits, bottleneck: 2}": "is the result of no linear map",
     "lora: {on: decoder.embed, rank: 2}": "what 'decoder.embed' has are no linear maps",
-    "lora: {on: {role: embed}, rank: 2}": "embeddings are trained whole",
+    "lora: {on: {role: embed}, rank: 2}": "embeddings are no linear maps",
 }
 
 
