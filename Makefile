@@ -17,7 +17,7 @@ DOCS_READY := $(VENV)/.ready-docs
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test scaling crashes lint format docs bench parity exports numbers widths digits golden clean
+.PHONY: help demo test meshes scaling crashes lint format docs bench parity exports numbers widths digits golden clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -26,7 +26,10 @@ demo: $(READY) ## from a spec to a running model, its source and its diagram
 	@$(BIN)/python examples/demo.py
 
 test: $(READY) ## run all tests
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+
+meshes: $(READY) ## train on more meshes of several processes
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --all-meshes tests/parallel/test_meshes.py
 
 scaling: $(READY) ## build every model that the tests of scaling find
 	$(BIN)/python -m pytest -n 2 --all-sizes tests/scaling

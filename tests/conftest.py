@@ -21,6 +21,9 @@ def pytest_addoption(parser):
     parser.addoption(
         "--all-sizes", action="store_true", help="build every model that scaling finds, on meta"
     )
+    parser.addoption(
+        "--all-meshes", action="store_true", help="train on meshes of two kinds at once"
+    )
 
 
 @pytest.fixture
