@@ -11,6 +11,7 @@ import pytest
 
 from composer.cli import main
 
+os.environ.pop("COLUMNS", None)  # tables are as wide as they are, whatever runs the tests
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "build" / "screenshots"
 
 

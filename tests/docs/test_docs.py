@@ -58,7 +58,6 @@ def workplace(tmp_path, monkeypatch):
     for name in ("specs", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("COLUMNS", raising=False)  # tables are as wide as they are
     kinds, modules = dict(KINDS), set(sys.modules)
     yield
     for name in [name for name in sys.modules if name.startswith("composer_plugin_")]:
