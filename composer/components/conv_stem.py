@@ -245,7 +245,10 @@ class ConvStem(Component):
 
     def working(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Working:
         sizes = [axes.batch * axes.time * axes.width]
-        sizes += [layer.size for layer in self.parts(axes).values()]
+        try:
+            sizes += [layer.size for layer in self.parts(axes).values()]
+        except OptionError:
+            return Working(forward=0)  # shorter than what any layer takes: there is no such pass
         most = max(4 * a + 2 * b for a, b in zip(sizes, sizes[1:], strict=False))
         return Working(0, 0, most)
 
