@@ -235,7 +235,10 @@ class ConvStem(Component):
 
     def kept(self, axes: Axes, *, masked: bool = False, weights: bool = False) -> Kept:
         """What each layer keeps; what is between two layers is kept by the second."""
-        layers = list(self.parts(axes).values())
+        try:
+            layers = list(self.parts(axes).values())
+        except OptionError:
+            return Kept()  # shorter than what any layer takes: there is no such pass
         kept = [layer.component.kept(layer.axes, masked=masked) for layer in layers]
         numbers = sum(each.numbers for each in kept)
         pairs = zip(layers, kept[1:], strict=False)
