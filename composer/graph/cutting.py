@@ -9,14 +9,14 @@ one of the whole it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
 
 from composer.diagnostics import Span
 
-from .graph import Graph, Input, Module, Output, Stack, State, Value
+from .graph import Compression, Graph, Input, Module, Output, Stack, State, Value
 from .pieces import carried_input, piece
 from .steps import Step, sources, states_of, steps
 from .tensors import first_names
@@ -283,4 +283,17 @@ class _Cutter:
                 aliases |= {} if owner == name else {name: owner}
         frozen = frozenset(own for whole, own in owners.items() if whole in self.graph.frozen)
         made = replace(graph, aliases=aliases, frozen=frozen)
-        return made, {own: whole for whole, own in owners.items()}
+        tensors = {own: whole for whole, own in owners.items()}
+        passes = (self._pass(each, {*tensors, *aliases}, aliases) for each in graph.compressions)
+        return replace(made, compressions=tuple(each for each in passes if each.places)), tensors
+
+    def _pass(
+        self, whole: Compression, names: Container[str], aliases: Mapping[str, str]
+    ) -> Compression:
+        """A pass of the whole graph on the linear maps that a stage has."""
+        places = {}
+        for place in whole.places:
+            weight = f"{place}.weight"
+            if weight in names:
+                places[place] = aliases.get(weight, weight).removesuffix(".weight")
+        return replace(whole, places=places)
