@@ -15,6 +15,8 @@ import composer
 from composer.integrations.exporting import ExportError, Format
 from tests.exports.cases import Small, cases, out
 
+FORMATS: tuple[Format, ...] = ("onnx", "torch-export")
+
 PAGE = """\
 # What exports
 
@@ -28,28 +30,34 @@ differences of any output, relative to its largest number; `composer export` ref
 """
 
 
-def row(case: Small, folder: Path) -> str:
-    """One line of the table."""
-    return f"| {case} | {result(case, folder, 'onnx')} | {result(case, folder, 'torch-export')} |"
+def row(case: Small, folder: Path) -> tuple[str, dict[str, None]]:
+    """One line of the table, and why what it lacks is not there."""
+    found = [result(case, folder, to) for to in FORMATS]
+    cells = [each if isinstance(each, str) else f"{each:.1e}" for each in found]
+    reasons = {each: None for each in found if isinstance(each, str)}
+    return f"| {case} | {' | '.join('-' if cell in reasons else cell for cell in cells)} |", reasons
 
 
-def result(case: Small, folder: Path, to: Format) -> str:
+def result(case: Small, folder: Path, to: Format) -> float | str:
     """The largest difference, or why there is none."""
     try:
-        made = composer.export(case.load(), out(case, folder, to), to=to)
+        return composer.export(case.load(), out(case, folder, to), to=to).difference
     except ExportError as error:
         return error.problems[0].message
-    return f"{made.difference:.1e}"
 
 
 def main() -> None:
     """Writes the page."""
     torch.set_num_threads(1)
-    lines = []
+    lines, notes = [], []
     with tempfile.TemporaryDirectory() as folder:
         for case in cases():
-            lines.append(row(case, Path(folder)))
-            sys.stderr.write(f"{lines[-1]}\n")
+            line, reasons = row(case, Path(folder))
+            lines.append(line)
+            notes += [f"- {case}: {reason}" for reason in reasons]
+            sys.stderr.write(f"{line}\n")
+    if notes:
+        lines += ["", "Refused:", "", *notes]
     page = PAGE.replace("VERSION", torch.__version__.partition("+")[0])
     Path(sys.argv[1]).write_text(page + "\n".join(lines) + "\n")
 
