@@ -118,8 +118,9 @@ class Component(BaseModel):
     the same file for a component of one's own. What needs earlier steps may have a second class for
     decoding, `cached`, called after the first: its `forward` takes a `cache` beside. An adapter
     that stands in a component, not in one of its linear maps, says which attribute it is `held` in;
-    where that must be known when the component is made, the component `takes` it. What `unrolls`
-    takes more turns for longer inputs, so that no program of a fixed number of turns computes it.
+    where that must be known when the component is made, the component `takes` it. A
+    function of its torch half that takes more turns for longer inputs has a `loops` entry: one
+    beside it that computes the same as one loop, which a program can hold.
     """
 
     model_config = ConfigDict(
@@ -142,7 +143,7 @@ class Component(BaseModel):
     mixes_time: ClassVar[bool] = False
     ends_mask: ClassVar[bool] = False
     data_dependent: ClassVar[bool] = False
-    unrolls: ClassVar[bool] = False
+    loops: ClassVar[Mapping[str, str]] = {}
     indices: ClassVar[tuple[str, ...]] = ()
     scales: ClassVar[Mapping[str, Scale]] = {}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = ()

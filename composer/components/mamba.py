@@ -23,7 +23,7 @@ class Mamba(Component):
     slots: ClassVar[tuple[str, ...]] = ("attention", "layer", "module")
     cached: ClassVar[str] = "CachedMamba"
     mixes_time: ClassVar[bool] = True
-    unrolls: ClassVar[bool] = True
+    loops: ClassVar[Mapping[str, str]] = {"selective_scan": "stepped_scan"}
     causal: ClassVar[bool] = True
     scales: ClassVar[Mapping[str, Scale]] = {"d_inner": "inner", "dt_rank": "inner"}
     examples: ClassVar[tuple[Mapping[str, Any], ...]] = (

@@ -62,6 +62,21 @@ def selective_scan(x: Tensor, dt: Tensor, rates: Tensor, into: Tensor, out: Tens
     return (state * out[:, :, None]).sum(dim=-1)
 
 
+def stepped_scan(x: Tensor, dt: Tensor, rates: Tensor, into: Tensor, out: Tensor) -> Tensor:
+    """`selective_scan` as one loop of torch over the steps, for programs of any length."""
+    from torch._higher_order_ops import scan
+
+    def step(state: Tensor, now: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        x, dt, into, out = now
+        state = torch.exp(dt[..., None] * rates) * state + (dt * x)[..., None] * into[:, None]
+        return state, (state * out[:, None]).sum(dim=-1)
+
+    first = x.new_zeros(x.shape[0], *rates.shape)
+    steps = tuple(each.transpose(0, 1) for each in (x, dt, into, out))
+    y: Tensor = scan(step, first, steps)[1]
+    return y.transpose(0, 1)
+
+
 class CachedMamba(Mamba):
     """A state space for decoding: it keeps its state and the last inputs of its convolution."""
 

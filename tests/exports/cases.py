@@ -17,9 +17,6 @@ from tests.parity import (
 )
 
 ROOT = models.ROOT
-REFUSED = {"specs/mamba.yaml": ("onnx", "torch-export")}
-"""Specs that take more turns for longer inputs, and the formats that cannot say so."""
-
 PROGRAMS = ("specs/bert.yaml", "specs/llama.yaml", "specs/wav2vec2.yaml-base")
 """Cases that are exported to torch in the tests of every day."""
 
@@ -29,6 +26,7 @@ MECHANISMS = {
     "disentangled positions": "specs/deberta_v2.yaml",
     "slopes": "specs/bloom.yaml",
     "experts": "specs/mixtral.yaml",
+    "state spaces": "specs/mamba.yaml",
     "attention sinks": "specs/gpt_oss.yaml",
     "shifted windows": "specs/swin.yaml",
     "sliding windows": "specs/patterns/sliding.yaml",

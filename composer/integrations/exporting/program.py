@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +17,8 @@ from torch import Tensor, nn
 from torch.export import ExportedProgram
 
 from composer.graph.graph import Graph
+from composer.targets.source.emit import kinds_in
+from composer.targets.source.library import definitions
 
 from .inputs import open_sizes, random_inputs
 from .lengths import lengths_of, traced_lengths
@@ -24,19 +30,15 @@ def traced(model: nn.Module, graph: Graph) -> ExportedProgram:
 
     Raises ExportError where torch cannot trace it for all lengths.
     """
-    lengths = lengths_of(graph)
-    unrolled = next((path for path, node in graph.nodes() if node.component.unrolls), None)
-    if unrolled is not None and lengths:
-        why = f"'{unrolled}' takes more turns for longer inputs, and a program has a fixed number"
-        fix = "give its input a fixed `length`, or export to huggingface"
-        raise export_error("E602", f"no program computes '{graph.name}' at all lengths: {why}", fix)
     inputs = random_inputs(graph, traced_lengths(graph))
+    shortened = any(each.shortened for each in lengths_of(graph))
     try:
-        return torch.export.export(
-            _with_names(model), (), inputs, dynamic_shapes=open_sizes(graph), strict=False,
-            # Torch cannot prove that a shortened length has two steps, so the program checks it.
-            prefer_deferred_runtime_asserts_over_guards=any(each.shortened for each in lengths),
-        )  # fmt: skip
+        with _loops(model, graph):
+            return torch.export.export(
+                _with_names(model), (), inputs, dynamic_shapes=open_sizes(graph), strict=False,
+                # Torch cannot prove that a shortened length has two steps: the program checks it.
+                prefer_deferred_runtime_asserts_over_guards=shortened,
+            )  # fmt: skip
     except Exception as error:  # torch has no class for what it cannot trace
         lines = [line.strip(" -") for line in (str(error).strip() or repr(error)).splitlines()]
         why = next((line for line in lines if line.startswith("Not all values")), lines[0])
@@ -66,6 +68,24 @@ def loaded(path: Path) -> Callable[[Mapping[str, Tensor]], dict[str, Any]]:
         return outputs
 
     return run
+
+
+@contextmanager
+def _loops(model: nn.Module, graph: Graph) -> Iterator[None]:
+    """Meanwhile, what takes more turns for longer inputs is one loop in the model's own source."""
+    found = dict(pair for _, node in graph.nodes() for pair in node.component.loops.items())
+    known = definitions(kinds_in(graph))
+    source = vars(sys.modules[type(model).__module__])
+    before = {name: source[name] for name in found}
+    for name, loop in found.items():
+        source[name] = getattr(import_module(known[loop].module), loop)
+    with warnings.catch_warnings():
+        # torch's scan asks each tensor that it reads whether it has a gradient
+        warnings.filterwarnings("ignore", "The .grad attribute of a Tensor", UserWarning)
+        try:
+            yield
+        finally:
+            source.update(before)
 
 
 def _with_names(model: nn.Module) -> nn.Module:
