@@ -8,6 +8,7 @@ middle of a checkpoint, or after a random time. It is started again until it end
 the optimizer's averages, random states and the log must equal, bit by bit, those of a run that was
 left alone. With `--without PART`, a part of the state is not restored, and nearly no run may pass.
 `--precision float16` scales losses so that some updates are left out; without `scaler` it is taken.
+With `--world 2` a run is two processes that share each batch; one is killed, and then all end.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import os
 import random
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -32,6 +34,7 @@ from pathlib import Path
 import torch
 
 import composer
+from composer.language.parallel import MeshFields, Parallelism
 from composer.training import checkpoint, loop, read_data
 from composer.training import run as running
 
@@ -60,13 +63,15 @@ def main() -> int:
     parser.add_argument("--without", choices=PARTS, help="a part that is not restored")
     parser.add_argument("--timed", type=float, default=0.4, help="share of kills after a time")
     parser.add_argument("--precision", choices=("float32", "float16"), default="float32")
+    parser.add_argument("--world", type=int, default=1, help="processes of a run")
     chosen = parser.parse_args()
     precision = "float16" if chosen.without == "scaler" else chosen.precision
     torch.set_num_threads(1)  # a process that is forked has none of the others' threads
     with tempfile.TemporaryDirectory() as folder:
         same, landed = campaign(
-            Path(folder), chosen.runs, chosen.seed, chosen.without, chosen.timed, precision
-        )
+            Path(folder), chosen.runs, chosen.seed, chosen.without, chosen.timed, precision,
+            chosen.world,
+        )  # fmt: skip
     kills = sum(landed.values())
     print(f"{same} of {chosen.runs} runs are bit-identical after {kills} kills, which landed")  # noqa: T201 - the report
     for place, count in landed.most_common():
@@ -82,6 +87,7 @@ def campaign(
     without: str | None = None,
     timed: float = 0.4,
     precision: str = "float32",
+    world: int = 1,
 ) -> tuple[int, Counter[str]]:
     """How many runs end as one that is left alone, and where kills have landed.
 
@@ -90,19 +96,19 @@ def campaign(
     chance = random.Random(seed)
     text = folder / "text.txt"
     text.write_text(TEXT)
-    work = prepared(text, precision)
-    assert attempt(lambda: work(folder / "whole", None)) == 0
+    work = prepared(text, precision, world)
+    assert attempt(lambda: work(folder / "whole", None), world=world) == 0
     wanted = digest(folder / "whole")
     same, landed = 0, Counter[str]()
     for number in range(runs):
         out = folder / str(number)
-        landed += killed_until_done(lambda out=out: work(out, without), out, chance, timed)
+        landed += killed_until_done(lambda out=out: work(out, without), out, chance, timed, world)
         same += digest(out) == wanted
         shutil.rmtree(out)
     return same, landed
 
 
-def prepared(text: Path, precision: str) -> Callable[[Path, str | None], None]:
+def prepared(text: Path, precision: str, world: int) -> Callable[[Path, str | None], None]:
     """One process of a run; what is the same in all of them is made once, before they fork."""
     spec = composer.load(SPEC, overrides=[f"train.precision={precision}"])
     # From here the scale falls until gradients are numbers, and rises to where they are none again.
@@ -110,13 +116,16 @@ def prepared(text: Path, precision: str) -> Callable[[Path, str | None], None]:
     data = read_data(spec, text, evaluation=text)
     graph, model = composer.graph(spec), composer.build(spec, seed=0)
     source = composer.source(graph)
+    shared = Parallelism(mesh=MeshFields(dp=world))
 
     def work(out: Path, without: str | None) -> None:
         running.emit = lambda graph: source
         loop.plot = lambda folder: None
         if without is not None:
             forget(without)
-        loop.train(copy.deepcopy(model), graph, data, spec.train, out=out, device="cpu")
+        loop.train(
+            copy.deepcopy(model), graph, data, spec.train, out=out, device="cpu", parallel=shared
+        )
 
     # torch loads more of itself with the first update: once here, not in each process.
     loop.train(copy.deepcopy(model), graph, data, spec.train, out=text.with_name("first"))
@@ -155,7 +164,7 @@ def first_of(seen: list[int], step: int) -> int:
 
 
 def killed_until_done(
-    work: Callable[[], None], out: Path, chance: random.Random, timed: float
+    work: Callable[[], None], out: Path, chance: random.Random, timed: float, world: int
 ) -> Counter[str]:
     """Starts a run again until it ends; kills its first processes, and says where."""
     landed, kills = Counter[str](), 0
@@ -164,7 +173,7 @@ def killed_until_done(
         after = None if aimed else chance.uniform(0.0, 1.0)
         if kills >= 3:
             aimed = after = None
-        status = attempt(work, aimed, after)
+        status = attempt(work, aimed, after, world, chance.randrange(world))
         if status == 0:
             return landed
         assert status == -signal.SIGKILL, f"a run ended with {status} by itself"
@@ -172,26 +181,67 @@ def killed_until_done(
         landed[place_of(out)] += 1
 
 
-def attempt(work: Callable[[], None], aimed: int | None = None, after: float | None = None) -> int:
-    """Runs work in a process; kills it at an operation on files, or after a time in seconds."""
+def attempt(
+    work: Callable[[], None], aimed: int | None = None, after: float | None = None,
+    world: int = 1, victim: int = 0,
+) -> int:  # fmt: skip
+    """Runs work in as many processes as asked; one is killed at an operation, or after a time.
+
+    When one has ended by a kill or a fault, all others are killed, as a launcher does.
+    """
     sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            if aimed is not None:
-                kill_at(aimed)
-            work()
-            status = 0
-        except Exception:  # noqa: BLE001 - shown, and then the status says it
-            traceback.print_exc()
-        finally:
-            os._exit(status)
+    port = free_port() if world > 1 else 0
+    ranks = [
+        started(work, aimed if rank == victim else None, rank, world, port)
+        for rank in range(world)
+    ]  # fmt: skip
     if after is not None:
         time.sleep(after)
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        kill(ranks[victim])
+    statuses = {}
+    while len(statuses) < world:
+        ended, status = os.wait()
+        statuses[ended] = os.waitstatus_to_exitcode(status)
+        if statuses[ended]:
+            for rank in ranks:
+                kill(rank)
+    return statuses[ranks[victim]] or max(statuses.values(), key=abs)
+
+
+def started(
+    work: Callable[[], None], aimed: int | None, rank: int, world: int, port: int
+) -> int:  # fmt: skip
+    """The process that does the work of one rank."""
+    child = os.fork()
+    if child:
+        return child
+    status = 1
+    try:
+        if world > 1:
+            place = {"RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+            os.environ.update({"MASTER_ADDR": "127.0.0.1", **{k: str(v) for k, v in place.items()}})
+        if aimed is not None:
+            kill_at(aimed)
+        work()
+        status = 0
+    except Exception:  # noqa: BLE001 - shown, and then the status says it
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def kill(process: int) -> None:
+    """Kills a process of ours, if it has not been waited for."""
+    with suppress(ProcessLookupError):
+        os.kill(process, signal.SIGKILL)
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port: int = found.getsockname()[1]
+        return port
 
 
 def kill_at(count: int) -> None:

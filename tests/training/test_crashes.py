@@ -15,20 +15,22 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.mark.skipif(sys.platform == "win32", reason="runs are forked and killed")
 @pytest.mark.parametrize(
-    ("without", "precision"),
+    ("without", "precision", "world"),
     [
-        (None, "float32"),
-        (None, "float16"),
-        ("random", "float32"),
-        ("cursor", "float32"),
-        ("optimizer", "float32"),
-        ("schedule", "float32"),
-        ("scaler", "float16"),
+        (None, "float32", 1),
+        (None, "float16", 1),
+        (None, "float32", 2),
+        ("random", "float32", 1),
+        ("cursor", "float32", 1),
+        ("optimizer", "float32", 1),
+        ("schedule", "float32", 1),
+        ("scaler", "float16", 1),
     ],
 )
-def test_only_a_run_that_restores_everything_ends_as_if_never_killed(without, precision):
+def test_only_a_run_that_restores_everything_ends_as_if_never_killed(without, precision, world):
     runs = 2 if without is None else 1
     chosen = ["--runs", str(runs), "--seed", "1", "--timed", "0", "--precision", precision]
+    chosen += ["--world", str(world)]
     chosen += [] if without is None else ["--without", without]
     done = subprocess.run(
         [sys.executable, "-m", "tests.training.crashes", *chosen],
