@@ -9,7 +9,7 @@ import random
 import pytest
 
 import composer
-from composer.cli.train import watching
+from composer.cli.progress import watching
 from composer.training import Settings, read_data
 from composer.training.logs import Row, read_log
 
