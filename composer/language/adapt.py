@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
@@ -10,15 +9,15 @@ from pydantic import Field
 from composer.components.component import kinds_for
 from composer.diagnostics import Span
 
+from .changes import changes_in
 from .chosen import chosen_in
-from .document import Entry, Mapping, Scalar, Sequence, get, value_span
+from .document import Entry, Mapping, Scalar, get, value_span
 from .fields import Fields
 from .names import name_problem, other_name
 from .paths import Chosen, paths_in
 from .slots import Checking, component_in, only, without
 from .spec import AdaptSpec, Written
-from .validate import describe, guess, validate
-from .wants import listed
+from .validate import describe, validate
 
 WHERE = {
     "linear_adapter": "on", "result_adapter": "after", "branch_adapter": "beside",
@@ -44,32 +43,10 @@ class AdaptFields(Fields):
 
 def adapt_in(tree: Mapping, check: Checking) -> tuple[AdaptSpec, ...]:
     """The adapters of a spec, in order; what is wrong is added to the problems."""
-    section = get(tree, ("adapt",))
-    if section is None:
-        return ()
-    if not isinstance(section, Sequence) or not section.items:
-        found = "an empty list" if isinstance(section, Sequence) else describe(section)
-        message = f"adapt wants a list of adapters, not {found}"
-        check.problems.add("C105", message, section.span, fix=FIX)
-        return ()
-    return tuple(_adapters(section, check))
-
-
-def _adapters(section: Sequence, check: Checking) -> Iterator[AdaptSpec]:
     kinds = {kind: slot for slot in WHERE for kind in kinds_for(slot)}
-    for item in section.items:
-        if not isinstance(item, Mapping) or len(item.entries) != 1:
-            message = f"an adapter is one kind with its options, not {describe(item)}"
-            check.problems.add("C105", message, item.span, fix=FIX)
-            continue
-        (kind, entry), *_ = item.entries.items()
-        if kind not in kinds:
-            fix = guess(kind, kinds) or f"kinds: {listed(kinds)}"
-            check.problems.add("C103", f"unknown adapter '{kind}'", entry.key, fix=fix)
-            continue
-        made = _adapter(kind, kinds[kind], entry, check)
-        if made is not None:
-            yield made
+    written = changes_in(tree, "adapt", kinds, check, one="an adapter", many="adapters", fix=FIX)
+    made = (_adapter(kind, kinds[kind], entry, check) for kind, entry in written)
+    return tuple(adapter for adapter in made if adapter is not None)
 
 
 def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec | None:
