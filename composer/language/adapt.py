@@ -11,7 +11,7 @@ from composer.diagnostics import Span
 
 from .changes import changes_in
 from .chosen import chosen_in
-from .document import Entry, Mapping, Scalar, get, value_span
+from .document import Entry, Mapping, Scalar, get, key_span, value_span
 from .fields import Fields
 from .names import name_problem, other_name
 from .paths import Chosen, paths_in
@@ -58,7 +58,7 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
     keys = ("name", where)
     wiring = only(body, keys)
     validate(AdaptFields, wiring, check.problems, where=f"'{kind}'", dims=check.dims)
-    options = without(body, keys)
+    options = without(body, [*keys, *_misplaced(where, body)])
     kind_entry = Entry(entry.key, Scalar(kind, entry.key))
     whole = Mapping({"kind": kind_entry, **options.entries}, body.span)
     made = component_in(slot, whole, check, beside=keys)
@@ -68,6 +68,12 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
         return None
     written = Written(made.component, body)
     return AdaptSpec(written, name, chosen, slot, entry.key)
+
+
+def _misplaced(where: str, body: Mapping) -> list[str]:
+    """The key that says, in place of the one that is wanted, where another adapter stands."""
+    others = [] if where in body.entries else WHERE.values()
+    return [key for key in dict.fromkeys(others) if key in body.entries][:1]
 
 
 def _name(kind: str, body: Mapping, check: Checking) -> str | None:
@@ -91,6 +97,10 @@ def _chosen(kind: str, slot: str, body: Mapping, key: Span, check: Checking) -> 
     """What `on`, `after` or `beside` says."""
     where = WHERE[slot]
     written = get(body, (where,))
+    if written is None and (other := _misplaced(where, body)):
+        fix, span = f"did you mean '{where}'?", key_span(body, tuple(other))
+        check.problems.add("C102", f"'{kind}' wants '{where}', not '{other[0]}'", span, fix=fix)
+        return None
     if written is None:
         fix = f"{kind}: {{{where}: decoder.layers.*.{'attention.q' if slot == 'linear_adapter' else 'attention'}}}"
         check.problems.add("C104", f"'{kind}' needs '{where}'", key, fix=fix)
