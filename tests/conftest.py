@@ -56,6 +56,17 @@ def run(capfdbinary):
     return call
 
 
+@pytest.fixture
+def one_thread():
+    """torch computes on one thread."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="session")
 def chromium():
     """A headless Chromium, driven by Playwright; tests skip where either is missing."""

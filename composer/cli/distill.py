@@ -8,53 +8,40 @@ from typing import Annotated
 import typer
 
 from . import output
-from .build import folder_name
+from .progress import report, watching
 from .reading import Color, Overrides, Plugins, Size, Spec, read
-from .train import Resume, report, watching
+from .training_options import (
+    DataPath,
+    Device,
+    FirstWeights,
+    HeldOut,
+    Resume,
+    Resuming,
+    RunFolder,
+    TensorBoard,
+    TokenizerFile,
+    read_texts,
+    run_folder,
+    settings_of,
+)
 
 
 def distill(
     spec: Spec,
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", metavar="PATH", help="Text, .jsonl, or a folder of `datasets`; it is learned."
-        ),
-    ],
-    held_out: Annotated[
-        Path | None,
-        typer.Option("--eval", metavar="PATH", help="The same, to be evaluated on."),
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", metavar="FILE", help="A tokenizer.json. Default: bytes."),
-    ] = None,
+    data: DataPath,
+    held_out: HeldOut = None,
+    tokenizer: TokenizerFile = None,
     teacher: Annotated[
         Path | None,
         typer.Option(
             "--teacher", metavar="PATH", help="Its weights. Default: distill.teacher.weights."
         ),
     ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="PATH", help="Safetensors that the student starts from."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Default: runs/NAME or runs/NAME-SIZE."),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Default: cuda where there is one, else cpu.")
-    ] = None,
-    resume: Annotated[
-        Resume,
-        typer.Option(
-            "--resume", help="exact: only where nothing has changed; loose: all the same."
-        ),
-    ] = Resume.exact,
-    tensorboard: Annotated[
-        bool, typer.Option("--tensorboard", help="Also write a log for TensorBoard.")
-    ] = False,
+    weights: FirstWeights = None,
+    out: RunFolder = None,
+    device: Device = None,
+    resume: Resuming = Resume.exact,
+    tensorboard: TensorBoard = False,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -67,16 +54,13 @@ def distill(
     """
     made, graph = read(spec, size, overrides, plugins)
     from composer.distillation import build, train
-    from composer.language.train import TrainFields
-    from composer.training.data import read_data
 
-    settings = made.train or TrainFields()
+    settings = settings_of(made)
     distiller = build(made, teacher=teacher, weights=weights, seed=settings.seed)
-    texts = read_data(graph, data, evaluation=held_out, tokenizer=tokenizer, settings=settings)
-    folder = out or Path("runs") / folder_name(made.name, size)
+    texts = read_texts(made, graph, data, held_out, tokenizer)
     with watching(settings.steps) as watch:
         result = train(
-            distiller, texts, settings, out=folder, device=device, resume=resume.value,
-            tensorboard=tensorboard, watch=watch,
+            distiller, texts, settings, out=out or run_folder(made, size), device=device,
+            resume=resume.value, tensorboard=tensorboard, watch=watch,
         )  # fmt: skip
     output.product(report(result))

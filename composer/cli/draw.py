@@ -57,51 +57,55 @@ class Direction(str, Enum):
     right = "right"
 
 
+Out = Annotated[
+    Path | None, typer.Option("-o", "--out", metavar="FILE", help="Where it goes; else stdout.")
+]
+FormatOption = Annotated[
+    Format | None, typer.Option("--format", help="Default: as FILE is called, else svg.")
+]
+ThemeOption = Annotated[
+    Theme | None,
+    typer.Option(
+        "--theme",
+        help="Colours; auto follows the reader's, in SVG and HTML. Default: light; auto in HTML.",
+    ),
+]
+Depth = Annotated[
+    int | None,
+    typer.Option(
+        "--depth", min=0, max=2,
+        help="0: stacks; 1: a layer of each; 2: inside branches too. "
+        "Default: 1, or 0 for a large model.",
+    ),
+]  # fmt: skip
+DirectionOption = Annotated[Direction, typer.Option("--direction", help="Where the data flows.")]
+DetailOption = Annotated[
+    Detail,
+    typer.Option(
+        "--detail", help="full: dropout, masks, the shapes within attentions and all options, too."
+    ),
+]
+Before = Annotated[
+    str | None,
+    typer.Option(
+        "--diff", metavar="SPEC", help="Mark what differs from this spec; see --diff-size."
+    ),
+]
+BeforeSize = Annotated[
+    str | None, typer.Option("--diff-size", metavar="NAME", help="A size of it.")
+]
+
+
 def draw(
     spec: Spec,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="Where it goes; else stdout."),
-    ] = None,
-    form: Annotated[
-        Format | None, typer.Option("--format", help="Default: as FILE is called, else svg.")
-    ] = None,
-    theme: Annotated[
-        Theme | None,
-        typer.Option(
-            "--theme",
-            help="Colours; auto follows the reader's, in SVG and HTML. Default: light; auto in HTML.",
-        ),
-    ] = None,
-    depth: Annotated[
-        int | None,
-        typer.Option(
-            "--depth",
-            min=0,
-            max=2,
-            help="0: stacks; 1: a layer of each; 2: inside branches too. "
-            "Default: 1, or 0 for a large model.",
-        ),
-    ] = None,
-    direction: Annotated[
-        Direction, typer.Option("--direction", help="Where the data flows.")
-    ] = Direction.up,
-    detail: Annotated[
-        Detail,
-        typer.Option(
-            "--detail",
-            help="full: dropout, masks, the shapes within attentions and all options, too.",
-        ),
-    ] = Detail.plain,
-    before: Annotated[
-        str | None,
-        typer.Option(
-            "--diff", metavar="SPEC", help="Mark what differs from this spec; see --diff-size."
-        ),
-    ] = None,
-    before_size: Annotated[
-        str | None, typer.Option("--diff-size", metavar="NAME", help="A size of it.")
-    ] = None,
+    out: Out = None,
+    form: FormatOption = None,
+    theme: ThemeOption = None,
+    depth: Depth = None,
+    direction: DirectionOption = Direction.up,
+    detail: DetailOption = Detail.plain,
+    before: Before = None,
+    before_size: BeforeSize = None,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -109,7 +113,6 @@ def draw(
 ) -> None:
     """Draw the model."""
     from composer.targets import diagram
-    from composer.targets.files import write_file
 
     form = form or _format_of(out)
     if out is None and form in {Format.png, Format.pdf} and sys.stdout.isatty():
@@ -125,15 +128,9 @@ def draw(
     except diagram.DrawingError as error:
         failure(str(error), "D301")
         if out is not None:
-            kept = out.with_suffix(".dot")
-            write_file(kept, _drawn(graph, Format.dot, asked))
-            message(f"wrote {kept}, which any Graphviz can draw")
+            _keep_dot(out.with_suffix(".dot"), graph, asked)
         raise typer.Exit(MISSING_TOOL) from None
-    if out is None:
-        product(data)
-        return
-    write_file(out, data)
-    message(f"wrote {out} ({readable(len(data))})")
+    _write(data, out)
 
 
 class Drawing(NamedTuple):
@@ -164,6 +161,24 @@ def _drawn(graph: Graph, form: Format, asked: Drawing) -> bytes:
         graph, theme=theme, depth=depth, direction=direction, detail=detail, changes=changes
     )
     return dot.encode() if form is Format.dot else diagram.render(dot, form.value, theme=theme)
+
+
+def _keep_dot(path: Path, graph: Graph, asked: Drawing) -> None:
+    """Writes what Graphviz would have drawn."""
+    from composer.targets.files import write_file
+
+    write_file(path, _drawn(graph, Format.dot, asked))
+    message(f"wrote {path}, which any Graphviz can draw")
+
+
+def _write(data: bytes, out: Path | None) -> None:
+    from composer.targets.files import write_file
+
+    if out is None:
+        product(data)
+        return
+    write_file(out, data)
+    message(f"wrote {out} ({readable(len(data))})")
 
 
 def _changes(

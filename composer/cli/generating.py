@@ -11,29 +11,44 @@ from .output import UsageError, message, product
 from .reading import Color, Overrides, Plugins, Size, Spec, read
 from .weights import read_weights
 
+WeightsPath = Annotated[
+    Path,
+    typer.Option(
+        "--weights", metavar="FILE",
+        help="A safetensors file, its index, or their folder, under the spec's names or those of "
+        "one of its maps.",
+    ),
+]  # fmt: skip
+PromptIds = Annotated[
+    list[str] | None,
+    typer.Option("--prompt-ids", metavar="1,2,3", help="Token ids; again for another prompt."),
+]
+Prompt = Annotated[
+    list[str] | None,
+    typer.Option("--prompt", metavar="TEXT", help="A text for --tokenizer; again for another."),
+]
+TokenizerFile = Annotated[
+    Path | None, typer.Option("--tokenizer", metavar="FILE", help="A tokenizer.json.")
+]
+OtherInputs = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=1,2,3", help="Token ids of another input."),
+]
+Eos = Annotated[
+    list[int] | None, typer.Option("--eos", metavar="ID", help="A token that ends a text.")
+]
+MapName = Annotated[
+    str | None, typer.Option("--map", metavar="NAME", help="One of the spec's weights.")
+]
+
 
 def generate(
     spec: Spec,
-    weights: Annotated[
-        Path,
-        typer.Option("--weights", metavar="FILE", help="A safetensors file, its index, or their "
-                     "folder, under the spec's names or those of one of its maps."),
-    ],
-    prompt_ids: Annotated[
-        list[str] | None,
-        typer.Option("--prompt-ids", metavar="1,2,3", help="Token ids; again for another prompt."),
-    ] = None,
-    prompt: Annotated[
-        list[str] | None,
-        typer.Option("--prompt", metavar="TEXT", help="A text for --tokenizer; again for another."),
-    ] = None,
-    tokenizer: Annotated[
-        Path | None, typer.Option("--tokenizer", metavar="FILE", help="A tokenizer.json.")
-    ] = None,
-    given: Annotated[
-        list[str] | None,
-        typer.Option("--input", metavar="NAME=1,2,3", help="Token ids of another input."),
-    ] = None,
+    weights: WeightsPath,
+    prompt_ids: PromptIds = None,
+    prompt: Prompt = None,
+    tokenizer: TokenizerFile = None,
+    given: OtherInputs = None,
     max_new_tokens: Annotated[int, typer.Option("--max-new-tokens", min=1)] = 32,
     temperature: Annotated[float | None, typer.Option("--temperature")] = None,
     top_k: Annotated[int | None, typer.Option("--top-k")] = None,
@@ -41,17 +56,13 @@ def generate(
     seed: Annotated[int | None, typer.Option("--seed", help="Of the samples.")] = None,
     num_beams: Annotated[int, typer.Option("--num-beams", min=1)] = 1,
     length_penalty: Annotated[float, typer.Option("--length-penalty")] = 1.0,
-    eos: Annotated[
-        list[int] | None, typer.Option("--eos", metavar="ID", help="A token that ends a text.")
-    ] = None,
-    map_name: Annotated[
-        str | None, typer.Option("--map", metavar="NAME", help="One of the spec's weights.")
-    ] = None,
+    eos: Eos = None,
+    map_name: MapName = None,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
     _color: Color = None,
-) -> None:  # fmt: skip
+) -> None:
     """Continue prompts with a model, one line for each.
 
     The next token is the best one, unless --temperature, --top-k, --top-p or --seed ask for samples

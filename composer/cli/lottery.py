@@ -8,10 +8,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from composer.graph.graph import Graph
+
 from . import output
-from .build import folder_name
+from .progress import watching
 from .reading import Color, Overrides, Plugins, Size, Spec, read
-from .train import watching
+from .training_options import (
+    DataPath,
+    Device,
+    FirstWeights,
+    HeldOut,
+    TokenizerFile,
+    read_texts,
+    run_folder,
+    settings_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -21,20 +32,9 @@ if TYPE_CHECKING:
 
 def lottery(
     spec: Spec,
-    data: Annotated[
-        Path,
-        typer.Option(
-            "--data", metavar="PATH", help="Text, .jsonl, or a folder of `datasets`; it is learned."
-        ),
-    ],
-    held_out: Annotated[
-        Path | None,
-        typer.Option("--eval", metavar="PATH", help="The same; losses are those on it."),
-    ] = None,
-    tokenizer: Annotated[
-        Path | None,
-        typer.Option("--tokenizer", metavar="FILE", help="A tokenizer.json. Default: bytes."),
-    ] = None,
+    data: DataPath,
+    held_out: HeldOut = None,
+    tokenizer: TokenizerFile = None,
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="How often it is pruned.")] = 7,
     rewind: Annotated[
         int,
@@ -43,17 +43,12 @@ def lottery(
             help="Weights go back to those after so many updates. Default: to the start.",
         ),
     ] = 0,
-    weights: Annotated[
-        Path | None,
-        typer.Option("--weights", metavar="PATH", help="Safetensors to start from."),
-    ] = None,
+    weights: FirstWeights = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", metavar="DIR", help="Default: runs/NAME-lottery."),
     ] = None,
-    device: Annotated[
-        str | None, typer.Option("--device", help="Default: cuda where there is one, else cpu.")
-    ] = None,
+    device: Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rounds as JSON.")] = False,
     size: Size = None,
     overrides: Overrides = None,
@@ -64,31 +59,34 @@ def lottery(
 
     What is zero after the last round is as `prune` of the spec's `compress` says; how a round learns
     is its section `train`. Writes model.safetensors, trained with its zeros, and start.safetensors,
-    what the last round began with. Rounds begin anew each time.
+    what the last round began with. Rounds begin anew each time. Losses are those on --eval, if given.
     """
     made, graph = read(spec, size, overrides, plugins)
     from composer.compiler import build
-    from composer.language.train import TrainFields
-    from composer.training.data import read_data
     from composer.training.tickets import find_ticket
 
-    settings = made.train or TrainFields()
-    texts = read_data(graph, data, evaluation=held_out, tokenizer=tokenizer, settings=settings)
+    settings = settings_of(made)
+    texts = read_texts(made, graph, data, held_out, tokenizer)
     model = build(made, seed=settings.seed, weights=weights)
-    folder = out or Path("runs") / f"{folder_name(made.name, size)}-lottery"
+    folder = out or Path(f"{run_folder(made, size)}-lottery")
     with watching(settings.steps) as watch:
         ticket = find_ticket(
             graph, model, texts, settings, out=folder, rounds=rounds, rewind=rewind,
             device=device, watch=watch,
         )  # fmt: skip
+    _show(ticket, graph, as_json=as_json)
+    output.message(f"wrote {folder / 'model.safetensors'}")
+
+
+def _show(ticket: Ticket, graph: Graph, *, as_json: bool) -> None:
+    """The rounds as JSON, or as a table with what is to be known of each compression."""
     if as_json:
         found = [{"left": one.left, "loss": one.result} for one in ticket.rounds]
         output.product(json.dumps(found, indent=2) + "\n")
-    else:
-        output.show(_table(ticket))
-        notes = [each.options.note for each in graph.compressions if each.options.note]
-        output.product("\n" + "".join(f"note    {note}\n" for note in dict.fromkeys(notes)))
-    output.message(f"wrote {folder / 'model.safetensors'}")
+        return
+    output.show(_table(ticket))
+    notes = [each.options.note for each in graph.compressions if each.options.note]
+    output.product("\n" + "".join(f"note    {note}\n" for note in dict.fromkeys(notes)))
 
 
 def _table(ticket: Ticket) -> RenderableType:

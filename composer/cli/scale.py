@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -14,83 +13,52 @@ from composer.language.variants import apply
 from .output import UsageError, failure, message, product
 from .reading import Color, Overrides, Plugins, Size, Spec, checked, load_plugins, read_tree
 from .scale_asked import FACTORS, Asked, check_asked, compound_factors, law_of, name_of
+from .scale_options import (
+    Base,
+    Compound,
+    Depth,
+    Flops,
+    Format,
+    IntoFile,
+    Law,
+    Length,
+    MultipleOf,
+    NewFile,
+    NewName,
+    Params,
+    Plot,
+    Series,
+    SeriesFormat,
+    Width,
+)
 from .scale_report import report, show_series
 
 if TYPE_CHECKING:
     from composer.graph.graph import Graph
     from composer.scaling import Candidate, Plan
+    from composer.scaling import Law as ScalingLaw
     from composer.scaling.series import Member
 
 MISSING_TOOL = 3
 
 
-class Format(str, Enum):
-    """How a series is written."""
-
-    table = "table"
-    json = "json"
-    csv = "csv"
-
-
 def scale(
     spec: Spec,
-    width: Annotated[
-        float | None, typer.Option("--width", metavar="FACTOR", help="Times as wide.")
-    ] = None,
-    depth: Annotated[
-        float | None, typer.Option("--depth", metavar="FACTOR", help="Times as many layers.")
-    ] = None,
-    compound: Annotated[
-        float | None,
-        typer.Option(
-            "--compound", metavar="PHI", help="Depth and width together: 2^PHI times the FLOPs."
-        ),
-    ] = None,
-    base: Annotated[
-        str,
-        typer.Option(
-            "--factors",
-            metavar="depth=A,width=B[,length=C]",
-            help="Of --compound; A * B^2 * C lies in 1.9 to 2.1.",
-        ),
-    ] = FACTORS,
-    params: Annotated[
-        str | None, typer.Option("--params", metavar="N", help="Number of parameters: 350M.")
-    ] = None,
-    flops: Annotated[
-        str | None, typer.Option("--flops", metavar="C", help="Training budget in FLOPs: 1e20.")
-    ] = None,
-    series: Annotated[
-        str | None, typer.Option("--series", metavar="N..N", help="A table of sizes: 10M..1B.")
-    ] = None,
-    law: Annotated[
-        str | None,
-        typer.Option("--law", metavar="NAME", help="chinchilla20, hoffmann-refit or kaplan."),
-    ] = None,
-    multiple: Annotated[
-        int | None,
-        typer.Option("--multiple-of", min=1, help="Of every width. Default: as it is, up to 64."),
-    ] = None,
-    length: Annotated[
-        int, typer.Option("--length", min=1, help="Steps that FLOPs are counted for.")
-    ] = 1024,
-    name: Annotated[
-        str | None, typer.Option("--as", metavar="NAME", help="Name of the new size.")
-    ] = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Add it to the file's sizes, the rest kept as it is.")
-    ] = False,
-    out: Annotated[
-        Path | None,
-        typer.Option("-o", "--out", metavar="FILE", help="Write it as a spec of its own."),
-    ] = None,
-    plot: Annotated[
-        Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw a series, as .svg or .png."),
-    ] = None,
-    form: Annotated[
-        Format, typer.Option("--format", help="How a series is written.")
-    ] = Format.table,
+    width: Width = None,
+    depth: Depth = None,
+    compound: Compound = None,
+    base: Base = FACTORS,
+    params: Params = None,
+    flops: Flops = None,
+    series: Series = None,
+    law: Law = None,
+    multiple: MultipleOf = None,
+    length: Length = 1024,
+    name: NewName = None,
+    write: IntoFile = False,
+    out: NewFile = None,
+    plot: Plot = None,
+    form: SeriesFormat = Format.table,
     size: Size = None,
     overrides: Overrides = None,
     plugins: Plugins = None,
@@ -201,24 +169,30 @@ def _series(
 ) -> None:
     from composer.scaling import LAWS
     from composer.scaling.laws import why_not
-    from composer.scaling.plot import PlottingError, plot
     from composer.scaling.series import bounds, series, to_csv, to_json
-    from composer.targets.files import write_file
 
     law = law_of(graph, asked)
     if asked.law is None and why_not(graph) is None:
         law = LAWS["chinchilla20"]
     members = list(series(plan, *bounds(asked.series or ""), law, length))
     if drawn is not None:
-        title = graph.title if law is None else f"{graph.title}, by {law.name} ({law.cite})"
-        try:
-            data = plot(members, title, "png" if drawn.suffix == ".png" else "svg")
-        except PlottingError as error:
-            failure(str(error))
-            raise typer.Exit(MISSING_TOOL) from None
-        write_file(drawn, data)
-        message(f"wrote {drawn}")
+        _draw(graph, members, law, drawn)
     if form is Format.table:
         show_series(members, law)
     else:
         product(to_json(members) if form is Format.json else to_csv(members))
+
+
+def _draw(graph: Graph, members: list[Member], law: ScalingLaw | None, out: Path) -> None:
+    """Writes the plot of a series; without matplotlib the command ends."""
+    from composer.scaling.plot import PlottingError, plot
+    from composer.targets.files import write_file
+
+    title = graph.title if law is None else f"{graph.title}, by {law.name} ({law.cite})"
+    try:
+        data = plot(members, title, "png" if out.suffix == ".png" else "svg")
+    except PlottingError as error:
+        failure(str(error))
+        raise typer.Exit(MISSING_TOOL) from None
+    write_file(out, data)
+    message(f"wrote {out}")

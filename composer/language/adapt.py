@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 from pydantic import Field
@@ -10,15 +9,15 @@ from pydantic import Field
 from composer.components.component import kinds_for
 from composer.diagnostics import Span
 
+from .changes import changes_in
 from .chosen import chosen_in
-from .document import Entry, Mapping, Scalar, Sequence, get, value_span
+from .document import Entry, Mapping, Scalar, get, key_span, value_span
 from .fields import Fields
 from .names import name_problem, other_name
 from .paths import Chosen, paths_in
 from .slots import Checking, component_in, only, without
 from .spec import AdaptSpec, Written
-from .validate import describe, guess, validate
-from .wants import listed
+from .validate import describe, validate
 
 WHERE = {
     "linear_adapter": "on", "result_adapter": "after", "branch_adapter": "beside",
@@ -44,32 +43,10 @@ class AdaptFields(Fields):
 
 def adapt_in(tree: Mapping, check: Checking) -> tuple[AdaptSpec, ...]:
     """The adapters of a spec, in order; what is wrong is added to the problems."""
-    section = get(tree, ("adapt",))
-    if section is None:
-        return ()
-    if not isinstance(section, Sequence) or not section.items:
-        found = "an empty list" if isinstance(section, Sequence) else describe(section)
-        message = f"adapt wants a list of adapters, not {found}"
-        check.problems.add("C105", message, section.span, fix=FIX)
-        return ()
-    return tuple(_adapters(section, check))
-
-
-def _adapters(section: Sequence, check: Checking) -> Iterator[AdaptSpec]:
     kinds = {kind: slot for slot in WHERE for kind in kinds_for(slot)}
-    for item in section.items:
-        if not isinstance(item, Mapping) or len(item.entries) != 1:
-            message = f"an adapter is one kind with its options, not {describe(item)}"
-            check.problems.add("C105", message, item.span, fix=FIX)
-            continue
-        (kind, entry), *_ = item.entries.items()
-        if kind not in kinds:
-            fix = guess(kind, kinds) or f"kinds: {listed(kinds)}"
-            check.problems.add("C103", f"unknown adapter '{kind}'", entry.key, fix=fix)
-            continue
-        made = _adapter(kind, kinds[kind], entry, check)
-        if made is not None:
-            yield made
+    written = changes_in(tree, "adapt", kinds, check, one="an adapter", many="adapters", fix=FIX)
+    made = (_adapter(kind, kinds[kind], entry, check) for kind, entry in written)
+    return tuple(adapter for adapter in made if adapter is not None)
 
 
 def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec | None:
@@ -81,7 +58,7 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
     keys = ("name", where)
     wiring = only(body, keys)
     validate(AdaptFields, wiring, check.problems, where=f"'{kind}'", dims=check.dims)
-    options = without(body, keys)
+    options = without(body, [*keys, *_misplaced(where, body)])
     kind_entry = Entry(entry.key, Scalar(kind, entry.key))
     whole = Mapping({"kind": kind_entry, **options.entries}, body.span)
     made = component_in(slot, whole, check, beside=keys)
@@ -91,6 +68,12 @@ def _adapter(kind: str, slot: str, entry: Entry, check: Checking) -> AdaptSpec |
         return None
     written = Written(made.component, body)
     return AdaptSpec(written, name, chosen, slot, entry.key)
+
+
+def _misplaced(where: str, body: Mapping) -> list[str]:
+    """The key that says, in place of the one that is wanted, where another adapter stands."""
+    others = [] if where in body.entries else WHERE.values()
+    return [key for key in dict.fromkeys(others) if key in body.entries][:1]
 
 
 def _name(kind: str, body: Mapping, check: Checking) -> str | None:
@@ -114,6 +97,10 @@ def _chosen(kind: str, slot: str, body: Mapping, key: Span, check: Checking) -> 
     """What `on`, `after` or `beside` says."""
     where = WHERE[slot]
     written = get(body, (where,))
+    if written is None and (other := _misplaced(where, body)):
+        fix, span = f"did you mean '{where}'?", key_span(body, tuple(other))
+        check.problems.add("C102", f"'{kind}' wants '{where}', not '{other[0]}'", span, fix=fix)
+        return None
     if written is None:
         fix = f"{kind}: {{{where}: decoder.layers.*.{'attention.q' if slot == 'linear_adapter' else 'attention'}}}"
         check.problems.add("C104", f"'{kind}' needs '{where}'", key, fix=fix)

@@ -54,18 +54,11 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     problems = Problems()
     dims = dims_in(get(tree, ("dims",)), problems)
     context = Checking(dims, problems, tree)
-    fields = validate(ModelFields, tree, problems, where="the spec", dims=dims)
+    fields = _model_fields(tree, context)
     if not isinstance(tree, Mapping):
         problems.raise_if_any()
         msg = "a tree that is no mapping has a problem"
         raise AssertionError(msg)
-    if (base := get(tree, ("extends",))) is not None:
-        problems.add("C110", "only a spec in a file can extend another", base.span)
-    if fields is not None and names_a_constant(fields.name):
-        span = value_span(tree, ("name",))
-        problems.add(
-            "C107", f"'{fields.name}' is a word of Python", span, fix=other_name(fields.name)
-        )
     _check_names(tree, problems)
     tree = with_defaults(tree, context)
     inputs = tuple(_inputs(tree, context))
@@ -74,12 +67,7 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     connections = tuple(_connections(tree, context))
     outputs = tuple(_outputs(tree, context))
     parametrized = parametrization_in(tree, context)
-    start = get(tree, ("initialization",))
-    if start is None:
-        start = Scalar("normal" if parametrized is None else "fan_in", tree.span)
-    initialization = component_in("initialization", start, context)
-    if parametrized is not None and initialization is not None:
-        _check_start(initialization, problems)
+    initialization = _initialization(tree, context, parametrized=parametrized is not None)
     weights = weights_in(tree, problems)
     freeze = freeze_in(tree, problems)
     adapt = adapt_in(tree, context)
@@ -92,28 +80,34 @@ def check(tree: Tree, size: str | None = None) -> ModelSpec:
     assert fields is not None
     assert initialization is not None
     return ModelSpec(
-        fields.name,
-        fields.title or fields.name,
-        fields.description or "",
-        tuple(fields.cite),
-        dict(dims),
-        inputs,
-        stacks,
-        modules,
-        connections,
-        outputs,
-        initialization,
-        tree,
-        size,
-        weights=weights,
-        freeze=freeze,
+        fields.name, fields.title or fields.name, fields.description or "", tuple(fields.cite),
+        dict(dims), inputs, stacks, modules, connections, outputs, initialization, tree, size,
+        weights=weights, freeze=freeze,
         parametrization=None if parametrized is None else _with_base(tree, *parametrized),
-        adapt=adapt,
-        compress=compress,
-        train=train,
-        distill=distill,
-        parallel=parallel,
-    )
+        adapt=adapt, compress=compress, train=train, distill=distill, parallel=parallel,
+    )  # fmt: skip
+
+
+def _model_fields(tree: Tree, check: Checking) -> ModelFields | None:
+    """The keys of the spec itself, with a problem for a base and for a name that cannot be one."""
+    fields = validate(ModelFields, tree, check.problems, where="the spec", dims=check.dims)
+    if (base := get(tree, ("extends",))) is not None:
+        check.problems.add("C110", "only a spec in a file can extend another", base.span)
+    if fields is not None and names_a_constant(fields.name):
+        why, span = f"'{fields.name}' is a word of Python", value_span(tree, ("name",))
+        check.problems.add("C107", why, span, fix=other_name(fields.name))
+    return fields
+
+
+def _initialization(tree: Mapping, check: Checking, *, parametrized: bool) -> Written | None:
+    """How parameters start; where learning rates follow the width, so do starts."""
+    written = get(tree, ("initialization",))
+    if written is None:
+        written = Scalar("fan_in" if parametrized else "normal", tree.span)
+    start = component_in("initialization", written, check)
+    if parametrized and start is not None:
+        _check_start(start, check.problems)
+    return start
 
 
 def _with_base(tree: Mapping, kind: ParametrizationKind, base: Tree) -> ParametrizationSpec:

@@ -7,6 +7,7 @@ import composer
 from composer.compression.cutting import Cut, cut
 from composer.diagnostics import SpecError
 from composer.graph.tensors import first_names
+from tests.compression.models import seq2seq
 
 LM = """
 composer: 1
@@ -19,23 +20,7 @@ outputs:
   logits: {from: decoder, head: lm}
 """
 
-SEQ2SEQ = """
-composer: 1
-name: pair
-defaults: {d_model: 16, attention: {num_heads: 4}, feed_forward: {d_ff: 24}}
-inputs:
-  source: {kind: tokens, vocab_size: 20}
-  target: {kind: tokens, vocab_size: 20}
-encoders:
-  encoder: {from: source, num_layers: 2}
-decoders:
-  decoder: {from: target, num_layers: 2}
-connections:
-  - cross: {from: encoder, to: decoder}
-  - shared: [encoder.embed.tokens, decoder.embed.tokens, logits.head]
-outputs:
-  logits: {from: decoder, head: lm}
-"""
+SEQ2SEQ = seq2seq(num_layers=2, num_heads=4)
 
 
 def lm(attention="{num_heads: 4}", ff="{d_ff: 24}"):

@@ -10,24 +10,9 @@ import composer
 from composer.compression import compress, prepare, zeros
 from composer.compression.lottery import lottery
 from composer.diagnostics import SpecError
+from tests.compression.models import seq2seq
 
-SPEC = """
-composer: 1
-name: tiny
-defaults: {d_model: 16, attention: {num_heads: 2}, feed_forward: {d_ff: 24}}
-inputs:
-  source: {kind: tokens, vocab_size: 20}
-  target: {kind: tokens, vocab_size: 20}
-encoders:
-  encoder: {from: source, num_layers: 3}
-decoders:
-  decoder: {from: target, num_layers: 3}
-connections:
-  - cross: {from: encoder, to: decoder}
-  - shared: [encoder.embed.tokens, decoder.embed.tokens, logits.head]
-outputs:
-  logits: {from: decoder, head: lm}
-"""
+SPEC = seq2seq(num_layers=3, num_heads=2)
 
 
 def spec(*passes, shared=()):

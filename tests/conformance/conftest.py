@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import save_file
 
 from tests.conformance import isolated
@@ -16,12 +15,8 @@ from tests.conformance.models import CASES, file_name, graph_of, inputs_of, mode
 
 
 @pytest.fixture(autouse=True)
-def _one_thread():
-    """One thread, so that sums have one order and small models are quick."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+def _one_thread(one_thread):
+    """Sums have one order, and small models are quick."""
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,8 @@ from composer.integrations.exporting.inputs import random_inputs
 from composer.integrations.exporting.lengths import lengths_of, traced_lengths, tried_lengths
 from tests.exports.cases import MECHANISMS, PROGRAMS, ROOT, case_of, cases, out, specs
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TINY = {
     "composer": 1, "name": "tiny",
     "inputs": {"source": {"kind": "tokens", "vocab_size": 31, "padding": "mask"},
@@ -28,14 +30,6 @@ TINY = {
     "connections": [{"cross": {"from": "encoder", "to": "decoder"}}],
     "outputs": {"logits": {"from": "decoder", "head": "lm"}},
 }  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _libraries(to):

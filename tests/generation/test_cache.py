@@ -19,6 +19,8 @@ from tests.generation.models import (
     tokens_of,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 UNCACHED = {
     "specs/patterns/parallel_updates.yaml": "'decoder' runs in step with other stacks",
     "tests/specs/weights.yaml": "'decoder' returns weights of attentions",
@@ -29,14 +31,6 @@ UNCACHED = {
 CACHED = [small for small in SMALL if small.path not in UNCACHED]
 every_spec = pytest.mark.parametrize("small", CACHED, ids=str)
 LENGTH = 36  # beyond every window, and beyond the room that a cache has at first
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _length(small: Small) -> int:

@@ -10,7 +10,10 @@ from tests.parity import test_zoo_decoders as decoders
 from tests.parity import test_zoo_sequences as sequences
 from tests.parity.zoo import SPECS, default_dtype
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # those of the other implementation
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore"),  # those of the other implementation
+]
 
 EOS, PAD, NEW = 7, 3, 14
 WAYS = {
@@ -28,14 +31,6 @@ def _families(file, names):
 
 DECODERS = _families(decoders, ["gpt2", "llama", "mistral", "gemma2", "mamba"])
 SEQUENCES = _families(sequences, ["t5", "bart"])
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _graph(family):

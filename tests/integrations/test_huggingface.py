@@ -10,8 +10,11 @@ import pytest
 import torch
 
 import composer
+from tests.integrations.adapters import OLD_NAME
 
 pytest.importorskip("transformers")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SMALL = {
     "specs/gpt2.yaml": [
@@ -26,15 +29,6 @@ SMALL = {
 }  # fmt: skip
 ROOT = Path(__file__).resolve().parents[2]
 EOS, PAD = 7, 3
-OLD_NAME = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"  # peft reads it
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(params=SMALL)

@@ -7,8 +7,11 @@ import torch
 import torch.nn.functional as F
 
 import composer
+from tests.integrations.adapters import OLD_NAME, train
 
 pytest.importorskip("transformers")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPEC = """\
 composer: 1
@@ -18,14 +21,6 @@ encoders:
   encoder: {from: tokens, d_model: 32, num_layers: 2, attention: {num_heads: 4}}
 outputs: {mood: {from: encoder, head: {kind: classification, num_classes: 3}}}
 """
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def _wrapped(spec=SPEC, **keys):
@@ -139,7 +134,7 @@ def test_trainer_trains_and_what_it_saves_is_the_model(tmp_path):
     assert torch.equal(again(tokens).logits, wrapped.eval()(tokens).logits)
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings(OLD_NAME)
 def test_adapters_train_with_a_new_head_and_merge():
     peft = pytest.importorskip("peft")
     wrapped = _wrapped()
@@ -148,15 +143,7 @@ def test_adapters_train_with_a_new_head_and_merge():
     )
     adapted = peft.get_peft_model(wrapped, config)
     given = {"input_ids": _tokens(), "labels": torch.tensor([0, 2, 1, 1])}
-    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.Adam(trained.values(), lr=3e-2)
-    losses = []
-    for _ in range(6):
-        loss = adapted(**given).loss
-        losses.append(loss.item())
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    trained, losses = train(adapted, given)
     with torch.no_grad():
         logits = adapted.eval()(**given).logits
         merged = adapted.merge_and_unload()(**given).logits

@@ -9,21 +9,16 @@ import pytest
 import torch
 
 import composer
+from tests.integrations.adapters import OLD_NAME, train
 
 pytest.importorskip("transformers")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).resolve().parents[2]
 START, EOS, PAD = 1, 7, 3
 BART = ["dims.vocab_size=61", "dims.d_model=32", "dims.num_heads=4", "dims.num_layers=2",
         "dims.max_length=40"]  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture
@@ -172,21 +167,13 @@ def test_batches_of_one_update_learn_what_one_batch_learns(wrapped, tmp_path):
     torch.testing.assert_close(made[0], made[1])
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
+@pytest.mark.filterwarnings(OLD_NAME)
 def test_adapters_train_and_merge(wrapped):
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(r=4, target_modules=["q", "v"], task_type="SEQ_2_SEQ_LM")
     adapted = peft.get_peft_model(wrapped, config)
     given = {"input_ids": _tokens(8), "labels": _tokens(8)}
-    trained = {n: p for n, p in adapted.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.Adam(trained.values(), lr=3e-2)
-    losses = []
-    for _ in range(6):
-        loss = adapted(**given).loss
-        losses.append(loss.item())
-        loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+    trained, losses = train(adapted, given)
     adapted.eval()
     with torch.no_grad():
         logits = adapted(**given).logits

@@ -492,14 +492,6 @@ def family(request: pytest.FixtureRequest) -> Family:
     return request.param
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def differences(family: Family, dtype: torch.dtype) -> tuple[float, float]:
     """The largest difference of the logits, unpadded and padded."""
     with default_dtype(dtype), torch.no_grad():

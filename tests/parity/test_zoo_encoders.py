@@ -184,14 +184,6 @@ def family(request: pytest.FixtureRequest) -> Family:
     return request.param
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def inputs(family: Family) -> tuple[dict[str, Tensor], Tensor]:
     """Tokens and what else a family reads, and a mask with four padded steps in one text."""
     generator = torch.Generator().manual_seed(1)

@@ -297,14 +297,6 @@ def family(request: pytest.FixtureRequest) -> Family:
     return request.param
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.filterwarnings("ignore")
 def test_same_results_in_single_precision(family):
     plain, padded = differences(family, torch.float32)

@@ -215,6 +215,45 @@ def test_what_a_shared_layer_has_for_itself_is_said():
     ]
 
 
+THREE = """
+composer: 1
+name: three
+inputs: {tokens: {kind: tokens, vocab_size: 9}}
+decoders:
+  decoder: {from: tokens, d_model: 8, num_layers: 3, attention: {num_heads: 2}}
+connections:
+  - shared: [PATHS]
+outputs: {logits: {from: decoder, head: lm}}
+"""
+
+
+@pytest.mark.parametrize("part", ["", ".attention"])
+def test_letters_stand_on_the_layers_that_share_and_on_no_other(part):
+    paths = ", ".join(f"decoder.layers.{number}{part}" for number in (0, 1))
+    drawing = parsed(diagram.draw(composer.graph(THREE.replace("PATHS", paths))))
+    titles = {name: [*_texts(block["label"])] for name, block in drawing.blocks}
+    boxes = {name: [*_texts(node.get("label"))] for name, node in drawing.nodes.items()}
+    letter = ["◆A"]
+
+    assert titles["cluster_decoder"] == ["Decoder", "×3"]
+    assert titles["cluster_decoder.0"] == ["Layers 0, 1", *([] if part else letter), "×2"]
+    assert titles["cluster_decoder.2"] == ["Layer 2", "×1"]
+    assert ("◆A" in boxes["decoder.0.attention"]) == bool(part)
+    assert "◆A" not in boxes["decoder.2.attention"]
+    assert "shared parameters: same letter, one set" in drawing.texts
+
+
+def test_commas_stand_between_the_signs_of_one_box():
+    maps = "decoder.layers.*.attention"
+    spec = THREE.partition("connections:")[0] + (
+        "outputs: {logits: {from: decoder, head: lm}}\ncompress:\n"
+        f"  - prune: {{on: {maps}, amount: 0.5}}\n"
+        f"  - quantize: {{on: {maps}.q, scheme: int8_weight}}\n"
+    )
+
+    assert "50% zero, (int8)" in parsed(diagram.draw(composer.graph(spec))).texts
+
+
 def test_layers_that_differ_in_their_positions_say_so_and_long_titles_are_wrapped():
     spec = (
         "composer: 1\nname: types\ninputs:\n  tokens: {kind: tokens, vocab_size: 9}\ndecoders:\n"

@@ -9,30 +9,12 @@ import random
 import pytest
 
 import composer
-from composer.cli.train import watching
+from composer.cli.progress import watching
 from composer.training import Settings, read_data
 from composer.training.logs import Row, read_log
+from tests.training.specs import LM, PAIRS
 
-LM = """\
-composer: 1
-name: lm
-inputs: {tokens: {kind: tokens, vocab_size: 256}}
-decoders: {decoder: {from: tokens, d_model: 16, num_layers: 1, attention: {num_heads: 2}}}
-outputs: {logits: {from: decoder, head: lm}}
-train: {steps: 4, batch_size: 2, length: 8, log_every: 2, eval_every: 4}
-"""
-PAIRS = """\
-composer: 1
-name: pairs
-defaults: {d_model: 16, num_layers: 1, attention: {num_heads: 2}}
-inputs:
-  source: {kind: tokens, vocab_size: 256, padding: mask}
-  target: {kind: tokens, vocab_size: 256}
-encoders: {encoder: {from: source}}
-decoders: {decoder: {from: target}}
-connections: [{cross: {from: encoder, to: decoder}}]
-outputs: {logits: {from: decoder, head: lm}}
-"""
+SHORT = f"{LM}train: {{steps: 4, batch_size: 2, length: 8, log_every: 2, eval_every: 4}}\n"
 ROWS = [{"source": f"{n} and {n}", "target": f"{2 * n}"} for n in range(8)]
 
 
@@ -63,7 +45,7 @@ def test_a_saved_dataset_is_what_json_lines_are(saved):
     ("spec", "name", "says"),
     [
         (PAIRS, "splits", "holds several datasets: train, test"),
-        (LM, "rows", "row 0, has no text 'text'"),
+        (SHORT, "rows", "row 0, has no text 'text'"),
         (PAIRS, "", "is no saved dataset"),
     ],
 )
@@ -100,7 +82,7 @@ def test_logs_are_the_same_in_tensorboard_and_csv(tmp_path, run):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    (tmp_path / "spec.yaml").write_text(LM)
+    (tmp_path / "spec.yaml").write_text(SHORT)
     (tmp_path / "text.txt").write_text("one and two and three and four and " * 8)
     command = ("train", tmp_path / "spec.yaml", "--data", tmp_path / "text.txt", "--eval",
                tmp_path / "text.txt", "--tensorboard", "-o", tmp_path / "run")  # fmt: skip
@@ -129,7 +111,7 @@ def test_logs_are_the_same_in_tensorboard_and_csv(tmp_path, run):
 
 def test_the_losses_are_drawn(tmp_path, run):
     pytest.importorskip("matplotlib")
-    (tmp_path / "spec.yaml").write_text(LM)
+    (tmp_path / "spec.yaml").write_text(SHORT)
     (tmp_path / "text.txt").write_text("one and two and three and four and " * 8)
     code, out, err = run("train", tmp_path / "spec.yaml", "--data", tmp_path / "text.txt", "--eval",
                          tmp_path / "text.txt", "-o", tmp_path / "run")  # fmt: skip
@@ -159,6 +141,6 @@ def test_a_terminal_sees_a_bar(monkeypatch):
 
 def test_bytes_need_no_library(tmp_path):
     (tmp_path / "text.txt").write_text("é" * 20)
-    data = read_data(LM, tmp_path / "text.txt", settings=Settings(length=4))
+    data = read_data(SHORT, tmp_path / "text.txt", settings=Settings(length=4))
 
     assert items(data)[0] == [[0xC3, 0xA9, 0xC3, 0xA9, 0xC3]]

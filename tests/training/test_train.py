@@ -15,26 +15,8 @@ import composer
 from composer.training import IGNORED, Settings, TrainingError, read_data, share, train
 from composer.training.data import Order
 from composer.training.logs import read_log
+from tests.training.specs import LM, PAIRS
 
-LM = """\
-composer: 1
-name: lm
-inputs: {tokens: {kind: tokens, vocab_size: 256}}
-decoders: {decoder: {from: tokens, d_model: 16, num_layers: 1, attention: {num_heads: 2}}}
-outputs: {logits: {from: decoder, head: lm}}
-"""
-PAIRS = """\
-composer: 1
-name: pairs
-defaults: {d_model: 16, num_layers: 1, attention: {num_heads: 2}}
-inputs:
-  source: {kind: tokens, vocab_size: 256, padding: mask}
-  target: {kind: tokens, vocab_size: 256}
-encoders: {encoder: {from: source}}
-decoders: {decoder: {from: target}}
-connections: [{cross: {from: encoder, to: decoder}}]
-outputs: {logits: {from: decoder, head: lm}}
-"""
 CLASSES = """\
 composer: 1
 name: classes

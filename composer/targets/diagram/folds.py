@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from composer.graph.graph import Branch, Layer, LayerKind, Stack, State
 
+from .marks import Marks
+
 
 @dataclass(frozen=True)
 class Fold:
@@ -22,16 +24,21 @@ class Fold:
     reads: Mapping[str, tuple[State, ...]]
 
 
-def folds_of(stack: Stack) -> tuple[Fold, ...]:
-    """The layers of a stack, equal ones together, in order of appearance."""
+def folds_of(stack: Stack, marks: Marks | None = None) -> tuple[Fold, ...]:
+    """The layers of a stack, equal ones together, in order of appearance.
+
+    With `marks`, layers that have other letters are not equal.
+    """
     looks: list[object] = []
     groups: list[list[int]] = []
     known: dict[object, int] = {}
     for number, layer in enumerate(stack.layers):
         parts = tuple(layer.reads[skip.argument].part for skip in layer.kind.skips)
-        key = (id(layer.kind), parts)
+        names = [node.name for node in layer.kind.nodes()]
+        letters = marks and marks.of_layer(stack.name, number, names)
+        key = (id(layer.kind), parts, letters)
         if key not in known:
-            look = (parts, _look(layer.kind))
+            look = (parts, _look(layer.kind), letters)
             if look not in looks:
                 looks.append(look)
                 groups.append([])

@@ -63,6 +63,11 @@ class Marks:
             if path.part == stack and path.below[:1] == (name,) and path.layer in (-1, *numbers)
         )
 
+    def of_layer(self, stack: str, number: int, names: Iterable[str]) -> tuple[str, ...]:
+        """Letters of one layer, and of each of its components."""
+        inside = (self.in_layers(stack, (number,), name) for name in names)
+        return self.on_layers(stack, (number,)), *inside
+
 
 def _lettered(shares: list[list[_Path]]) -> Iterator[tuple[str, _Path]]:
     """Every path with its letter; connections with a path in common share one set."""

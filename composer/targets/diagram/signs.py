@@ -42,7 +42,7 @@ class Signs:
 
     def on(self, paths: Collection[str]) -> str:
         """The signs of what stands at some paths; one that some of it has is in parentheses."""
-        return " ".join(
+        return ", ".join(
             sign.glyph if share == 1 else f"({sign.glyph})"
             for sign, shares in self._shares.items()
             if (share := _share(shares, paths)) > 0

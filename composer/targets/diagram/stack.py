@@ -91,7 +91,11 @@ def _embedding_part(scene: Scene, stack: Stack, part: str, placed: Placed, colum
 
 def _layers(scene: Scene, stack: Stack, column: Column) -> Place:
     """The block of a stack; layers that differ have blocks of their own in it."""
-    folds, block, layers = folds_of(stack), f"cluster_{stack.name}", f"{stack.name}.layers"
+    folds, block, layers = (
+        folds_of(stack, scene.marks),
+        f"cluster_{stack.name}",
+        f"{stack.name}.layers",
+    )
     single = len(folds) == 1
     letters = scene.marks.on_layers(stack.name, range(len(stack.layers)) if single else ())
     title = _title(scene, stack, letters, folds)
@@ -187,8 +191,11 @@ def _fold(
     rows, count = _fold_title(which, fold, folds), f"×{len(fold.numbers)}"
     title = labels.block(scene.pen.palette, rows, letters, [(count, False)])
     about = (f"{stack.name}: {which}",)
-    with scene.pen.block(f"cluster_{prefix}", title, about, nested=True):
-        return draw_layer(scene, stack, fold, prefix, column)
+    block = f"cluster_{prefix}"
+    with scene.pen.block(block, title, about, nested=True):
+        made = draw_layer(scene, stack, fold, prefix, column)
+    scene.mark(letters, made.entry, column, block)
+    return made
 
 
 def _fold_title(which: str, fold: Fold, folds: tuple[Fold, ...]) -> list[str]:
@@ -233,7 +240,7 @@ def _about(scene: Scene, stack: Stack) -> tuple[str, ...]:
 
 
 def _whole(scene: Scene, stack: Stack, column: Column) -> Place:
-    folds = folds_of(stack)
+    folds = folds_of(stack, scene.marks)
     bodies = [body for f in folds for branch in f.kind.branches for body in branch.bodies]
     placed = [body.node.placed for body in bodies]
     titles = dict.fromkeys(p.component.label(p.axes).title for p in placed)

@@ -14,6 +14,7 @@ from composer.graph.graph import Graph, Input, LayerKind, Node, Output, Part, St
 from composer.shapes import Size, show
 from composer.targets.diagram import words
 from composer.targets.diagram.folds import folds_of
+from composer.targets.diagram.marks import Marks
 
 from .sources import Sources
 
@@ -88,7 +89,7 @@ def _stack_parts(stack: Stack, graph: Graph, sources: Sources) -> Iterator[tuple
             yield name, _node(name, node, graph, sources, (name,))
             for part, placed in node.placed.parts.items():
                 yield f"{name}.{part}", _inner(f"{name}.{part}", placed, node.span, sources)
-    for fold in folds_of(stack):
+    for fold in folds_of(stack, Marks(graph)):
         which = f"{stack.name}: {words.layers(fold.numbers)}"
         yield which, _layers(which, fold.kind, stack, fold.numbers, graph, sources)
         star = str(fold.numbers[0]) if len(fold.numbers) == 1 else "*"
