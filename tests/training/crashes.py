@@ -1,6 +1,6 @@
 """Runs that are killed again and again, and must end as if they never were.
 
-    make crashes                    100 runs, each killed two or three times or more
+    make crashes                    200 runs, each killed once or twice or more
     python -m tests.training.crashes --runs 20 --without random
 
 Each run is a process of its own, killed by SIGKILL: at its n-th operation on files, most often in the
@@ -58,7 +58,7 @@ OPERATIONS = ("mkdir", "rename", "fsync", "open", "unlink", "rmdir", "replace")
 def main() -> int:
     """Runs the campaign; the exit status is 0 if all is as it must be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=100)
+    parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--without", choices=PARTS, help="a part that is not restored")
     parser.add_argument("--timed", type=float, default=0.4, help="share of kills after a time")
